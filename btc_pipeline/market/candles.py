@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,7 +105,8 @@ class Candles:
 
     def take(self, rows: slice | BoolArray | Int64Array) -> Self:
         """The bars of those rows, in order."""
-        return replace(self, **{name: getattr(self, name)[rows] for name in COLUMNS})
+        columns: dict[str, Any] = {name: getattr(self, name)[rows] for name in COLUMNS}
+        return replace(self, **columns)
 
     def between(self, start: int, end: int) -> Self:
         """The bars that open in the epoch minutes [start, end)."""
@@ -115,7 +116,8 @@ class Candles:
     @classmethod
     def concatenate(cls, parts: Sequence[Self]) -> Self:
         """Bars of one symbol and interval, joined; the parts follow one another in time."""
-        return replace(parts[0], **{name: np.concatenate([getattr(p, name) for p in parts]) for name in COLUMNS})
+        columns: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in COLUMNS}
+        return replace(parts[0], **columns)
 
 
 COLUMNS: Final = tuple(f.name for f in fields(Candles) if f.name not in ("interval", "scale"))
@@ -158,7 +160,7 @@ def minute_candles(
 def is_quiet(prices: tuple[Float64Array, Float64Array, Float64Array, Float64Array], volume: Float64Array) -> BoolArray:
     """Which 1m rows say that nothing traded: volume 0 and open = high = low = close. bool[n]."""
     open_, high, low, close = prices
-    return (volume == 0) & (open_ == close) & (high == low) & (open_ == high)
+    return np.asarray((volume == 0) & (open_ == close) & (high == low) & (open_ == high))
 
 
 def empty_candles(interval: Interval, scale: Scale) -> Candles:

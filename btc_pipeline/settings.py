@@ -1,0 +1,189 @@
+"""Every setting: the environment (and `.env`) over `config/pipeline.yaml` over the defaults here; typed and validated.
+
+Nested settings are written `BTC_PIPELINE_USABILITY__MINIMUM_COVERAGE_PERCENT=98`; the database's own names (`DB_HOST`
+and so on) carry no prefix.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+
+from btc_pipeline.errors import UserError
+from btc_pipeline.indicators.registry import IndicatorSpec
+from btc_pipeline.market.intervals import STANDARD_NAMES, Interval
+from btc_pipeline.market.resampling import UsabilityRule
+from btc_pipeline.strategies.decisions import StrategyOnInterval
+from btc_pipeline.strategies.registry import Registry, load_strategies
+
+PROJECT: Final = Path(__file__).resolve().parents[1]
+CONFIG_VARIABLE: Final = "BTC_PIPELINE_CONFIG"
+DEFAULT_INTERVALS: Final = ("37m", "148m", "1d")
+
+
+def _canonical_intervals(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(_value_error(Interval.parse, name).name for name in names))
+
+
+def _value_error(function: Any, *arguments: Any) -> Any:
+    """Calls a function of ours inside a pydantic validator, which wants ValueError."""
+    try:
+        return function(*arguments)
+    except UserError as error:
+        raise ValueError(str(error)) from error
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class UsabilitySettings(_Section):
+    """When a bar may carry an opinion."""
+
+    minimum_coverage_percent: float = Field(99.0, ge=0, le=100, description="share of a bar's minutes that must be known")
+    closing_minute_required: bool = Field(True, description="whether the bar's last minute must be among them")
+
+
+class IndicatorSettings(_Section):
+    """An indicator to be stored, under its name in `indicators`."""
+
+    indicator: str = Field(description="name in the registry, such as sma")
+    parameters: dict[str, int | float] = Field(default_factory=dict)
+    intervals: tuple[str, ...] = DEFAULT_INTERVALS
+
+    _intervals = field_validator("intervals")(_canonical_intervals)
+
+    @cached_property
+    def spec(self) -> IndicatorSpec:
+        return IndicatorSpec.of(self.indicator, self.parameters)
+
+
+class StrategySettings(_Section):
+    """A strategy whose decisions are logged."""
+
+    strategy: str
+    parameters: dict[str, int | float] = Field(default_factory=dict)
+    intervals: tuple[str, ...] = DEFAULT_INTERVALS
+
+    _intervals = field_validator("intervals")(_canonical_intervals)
+
+
+class Settings(BaseSettings):
+    """The settings of every process."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="BTC_PIPELINE_",
+        env_nested_delimiter="__",
+        env_file=".env",
+        extra="ignore",
+        populate_by_name=True,
+        frozen=True,
+    )
+
+    data_dir: Path = Field(PROJECT / "data", description="the embedded database, logs, Dagster's local files")
+    db_host: str | None = Field(None, validation_alias=AliasChoices("DB_HOST", "db_host"))
+    db_port: int = Field(5432, ge=1, le=65535, validation_alias=AliasChoices("DB_PORT", "db_port"))
+    db_name: str = Field("btc_data", validation_alias=AliasChoices("DB_NAME", "db_name"))
+    db_user: str = Field("btc_bot", validation_alias=AliasChoices("DB_USER", "db_user"))
+    db_password: SecretStr = Field(SecretStr(""), validation_alias=AliasChoices("DB_PASSWORD", "db_password"))
+    api_host: str = Field("127.0.0.1", description="address that the API listens on")
+    api_port: int = Field(8000, ge=1, le=65535)
+    dagster_host: str = Field("127.0.0.1", description="address that the Dagster UI listens on")
+    dagster_port: int = Field(3000, ge=1, le=65535)
+
+    start_date: date = Field(date(2015, 1, 1), description="first daily partition")
+    usability: UsabilitySettings = UsabilitySettings()
+    indicators: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")], IndicatorSettings] = Field(
+        default_factory=lambda: {
+            f"ma{period}": IndicatorSettings(indicator="sma", parameters={"period": period}) for period in (44, 125)
+        }
+    )
+    strategies: tuple[StrategySettings, ...] = (StrategySettings(strategy="ma44"), StrategySettings(strategy="ma125"))
+    strategies_folder: Path = Field(PROJECT / "strategies", description="a user's own strategies, one or more a file")
+    standard_intervals: tuple[str, ...] = Field(STANDARD_NAMES[1:], description="intervals that are materialised")
+
+    _standard = field_validator("standard_intervals")(_canonical_intervals)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        yaml = YamlConfigSettingsSource(settings_cls, yaml_file=config_file())
+        return init_settings, env_settings, dotenv_settings, yaml, file_secret_settings
+
+    @property
+    def rule(self) -> UsabilityRule:
+        return UsabilityRule(self.usability.minimum_coverage_percent, self.usability.closing_minute_required)
+
+    @cached_property
+    def registry(self) -> Registry:
+        """Built-in and user strategies."""
+        return load_strategies(self.strategies_folder)
+
+    @cached_property
+    def strategies_at_work(self) -> tuple[StrategyOnInterval, ...]:
+        """Every configured strategy on every interval it runs on."""
+        return tuple(
+            StrategyOnInterval(strategy, strategy.resolve(chosen.parameters), Interval.parse(name))
+            for chosen in self.strategies
+            for strategy in [self.registry.get(chosen.strategy)]
+            for name in chosen.intervals
+        )
+
+    def validated(self) -> Settings:
+        """Itself, once everything that names an indicator or a strategy is known to exist.
+
+        Raises:
+            UserError: something does not; the message names the setting.
+        """
+        for name, chosen in self.indicators.items():
+            try:
+                _ = chosen.spec
+            except UserError as error:
+                raise UserError(f"config: indicators.{name}: {error}") from error
+        try:
+            for at_work in self.strategies_at_work:
+                at_work.specs()
+        except UserError as error:
+            raise UserError(f"config: strategies: {error}") from error
+        return self
+
+
+def config_file() -> Path:
+    """The settings file: `BTC_PIPELINE_CONFIG`, or `config/pipeline.yaml` in the project."""
+    return Path(os.environ.get(CONFIG_VARIABLE, PROJECT / "config" / "pipeline.yaml"))
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """The settings of this process.
+
+    Raises:
+        UserError: a setting is wrong; one line names it, its value and what would be right.
+    """
+    if CONFIG_VARIABLE in os.environ and not config_file().is_file():
+        raise UserError(f"{CONFIG_VARIABLE}: there is no file {config_file()}.")
+    try:
+        return Settings(**overrides).validated()
+    except ValidationError as error:
+        raise UserError("; ".join(_sentence(problem) for problem in error.errors())) from error
+
+
+def _sentence(problem: Mapping[str, Any]) -> str:
+    where = ".".join(str(part) for part in problem["loc"])
+    secret = "password" in where.lower()
+    shown = "" if secret or problem["type"] == "missing" else f" (given: {problem['input']!r:.60})"
+    return f"config: {where}: {problem['msg'].removeprefix('Value error, ')}{shown}"
+
+
