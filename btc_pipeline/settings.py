@@ -47,8 +47,10 @@ class _Section(BaseModel):
 class UsabilitySettings(_Section):
     """When a bar may carry an opinion."""
 
-    minimum_coverage_percent: float = Field(99.0, ge=0, le=100, description="share of a bar's minutes that must be known")
-    closing_minute_required: bool = Field(True, description="whether the bar's last minute must be among them")
+    minimum_coverage_percent: float = Field(
+        99.0, ge=0, le=100, description="share of a bar's minutes that must be known"
+    )
+    closing_minute_required: bool = Field(default=True, description="whether the bar's last minute must be among them")
 
 
 class IndicatorSettings(_Section):
@@ -99,7 +101,7 @@ class Settings(BaseSettings):
     dagster_port: int = Field(3000, ge=1, le=65535)
 
     start_date: date = Field(date(2015, 1, 1), description="first daily partition")
-    usability: UsabilitySettings = UsabilitySettings()
+    usability: UsabilitySettings = Field(default_factory=lambda: UsabilitySettings())  # noqa: PLW0108 mypy
     indicators: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")], IndicatorSettings] = Field(
         default_factory=lambda: {
             f"ma{period}": IndicatorSettings(indicator="sma", parameters={"period": period}) for period in (44, 125)
@@ -185,5 +187,3 @@ def _sentence(problem: Mapping[str, Any]) -> str:
     secret = "password" in where.lower()
     shown = "" if secret or problem["type"] == "missing" else f" (given: {problem['input']!r:.60})"
     return f"config: {where}: {problem['msg'].removeprefix('Value error, ')}{shown}"
-
-

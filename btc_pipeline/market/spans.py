@@ -69,6 +69,19 @@ class Spans:
         keep = low < high
         return Spans(low[keep], high[keep])
 
+    def without(self, other: Spans) -> Spans:
+        """The spans that touch none of the other's."""
+        if not len(self.start) or not len(other.start):
+            return self
+        touched = other.count_before(self.end) > other.count_before(self.start)
+        return Spans(self.start[~touched], self.end[~touched])
+
+    def minutes(self) -> Int64Array:
+        """Every minute of the spans, ascending, int64[total]."""
+        lengths = self.end - self.start
+        offset = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        return np.asarray(np.repeat(self.start, lengths) + offset, np.int64)
+
     def contains(self, minute: Int64Array) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
         """Which minutes lie in a span, bool[n]."""
         if not len(self.start):

@@ -58,7 +58,9 @@ def unknown_symbol(symbol: str, known: list[str]) -> str:
     near = get_close_matches(symbol, known, n=1, cutoff=0.4)
     if near:
         return f"symbol {symbol!r} has no data here. Did you mean {near[0]}?"
-    stored = f"stored: {', '.join(known)}" if known else "nothing is stored yet: btc-pipeline import-candles FILE --symbol"
+    stored = (
+        f"stored: {', '.join(known)}" if known else "nothing is stored yet: btc-pipeline import-candles FILE --symbol"
+    )
     return f"symbol {symbol!r} has no data here; {stored}."
 
 

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from math import isnan
 from typing import Final
 
 import numpy as np
@@ -69,8 +70,25 @@ class Decisions:
     input_digest: list[str]
     day: Int64Array
 
+    def __len__(self) -> int:
+        return len(self.time)
 
-@dataclass(frozen=True, slots=True)
+    def take(self, rows: Int64Array) -> Decisions:
+        """Some of the decisions, in order."""
+        at = rows.tolist()
+        return Decisions(
+            self.time[rows],
+            self.target[rows],
+            [self.type[i] for i in at],
+            self.confidence[rows],
+            [self.reasons[i] for i in at],
+            [self.snapshot[i] for i in at],
+            [self.input_digest[i] for i in at],
+            self.day[rows],
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class StrategyOnInterval:
     """A strategy with its parameters, at work on one interval."""
 
@@ -248,11 +266,9 @@ def _sentences(reasons: Sequence[tuple[BoolArray, str]], rows: Int64Array) -> li
     return [texts[value] for value in code.tolist()]
 
 
-def _snapshots(
-    values: Mapping[str, Float64Array], unsettled: Mapping[str, BoolArray], rows: Int64Array
-) -> list[str]:
+def _snapshots(values: Mapping[str, Float64Array], unsettled: Mapping[str, BoolArray], rows: Int64Array) -> list[str]:
     """JSON objects of what was seen; doubles as the shortest text that gives them back, null where there is none."""
-    columns = [[None if v != v else v for v in floats[rows].tolist()] for floats in values.values()]
+    columns = [[None if isnan(v) else v for v in floats[rows].tolist()] for floats in values.values()]
     flags = [mask[rows].tolist() for mask in unsettled.values()]
     names, waiting = list(values), list(unsettled)
     texts = []

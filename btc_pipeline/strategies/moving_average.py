@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import ClassVar, Final
 
 import numpy as np
 
@@ -24,7 +24,7 @@ class MovingAverage(Strategy):
     name = "ma"
     display_name = "Moving average"
     description = "Long while the close is above the simple moving average, short below, no opinion at equality."
-    parameters = (Parameter("period", int, 44, 5, 500, "bars of the average"),)
+    parameters: ClassVar[tuple[Parameter, ...]] = (Parameter("period", int, 44, 5, 500, "bars of the average"),)
     plots = ("ma",)
 
     def inputs(self, p: Parameters) -> Mapping[str, Input]:
@@ -53,7 +53,7 @@ class MA44(MovingAverage):
     display_name = "MA 44"
     description = "The moving-average strategy with a period of 44."
     parameters = ()
-    fixed = {"period": 44}
+    fixed: ClassVar[Parameters] = {"period": 44}
 
 
 class MA125(MovingAverage):
@@ -63,4 +63,4 @@ class MA125(MovingAverage):
     display_name = "MA 125"
     description = "The moving-average strategy with a period of 125."
     parameters = ()
-    fixed = {"period": 125}
+    fixed: ClassVar[Parameters] = {"period": 125}

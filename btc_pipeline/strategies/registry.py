@@ -68,7 +68,7 @@ def _load(path: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # noqa: BLE001 a user's file may raise anything; its line is what helps
+    except Exception as error:
         line = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
         raise UserError(f"{path}{line}: cannot be loaded: {type(error).__name__}: {error}") from error
     return module

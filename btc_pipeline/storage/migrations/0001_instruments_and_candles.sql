@@ -55,16 +55,17 @@ CREATE TABLE candle_revisions (
 );
 COMMENT ON TABLE candle_revisions IS 'minutes as they were known in [recorded_at, superseded_at)';
 
-CREATE TABLE vouched_spans (
-    symbol       text NOT NULL,
-    start_time   timestamptz NOT NULL,
-    end_time     timestamptz NOT NULL,
-    source       text NOT NULL,
-    recorded_at  timestamptz NOT NULL DEFAULT now(),
-    CHECK (start_time < end_time),
-    PRIMARY KEY (symbol, start_time)
+CREATE TABLE vouched_minutes (
+    symbol      text NOT NULL,
+    day         date NOT NULL,
+    minutes     bytea NOT NULL CHECK (length(minutes) = 180),
+    source      text NOT NULL,
+    recorded_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (symbol, day, recorded_at)
 );
-COMMENT ON TABLE vouched_spans IS 'minutes without a row in which, says the source, nothing traded';
+COMMENT ON TABLE vouched_minutes IS
+    'minutes without a row in which, says the source, nothing traded; the latest row of a day holds';
+COMMENT ON COLUMN vouched_minutes.minutes IS 'one bit a minute of the day, 00:00 first, most significant bit first';
 
 CREATE TABLE data_quality (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -1,0 +1,148 @@
+"""The body of `decisions_37m` and its like: bars to a log of decisions in which nothing is overwritten."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from btc_pipeline.market.candles import Candles
+from btc_pipeline.market.instruments import Instrument
+from btc_pipeline.market.intervals import Interval
+from btc_pipeline.pipeline.catalogue import DecisionsAsset, bars_asset_name, strategy_key
+from btc_pipeline.pipeline.content import decisions_part
+from btc_pipeline.pipeline.refresh import Refresh, Report, first_input_day, pieces, read_bars
+from btc_pipeline.pipeline.schemas import validate_decisions
+from btc_pipeline.storage.connection import Database
+from btc_pipeline.storage.decisions import LatestVersions, append_versions, read_latest
+from btc_pipeline.storage.digests import lock
+from btc_pipeline.strategies.decisions import Decisions, StrategyOnInterval
+
+if TYPE_CHECKING:
+    from adbc_driver_manager.dbapi import Cursor
+
+
+class Origin(StrEnum):
+    """How a decision came to be."""
+
+    LIVE = "live"
+    BACKFILL = "backfill"
+    REPAIR = "repair"
+
+
+def refresh_decisions(
+    database: Database,
+    asset: DecisionsAsset,
+    instrument: Instrument,
+    days: range,
+    now: int,
+    origin: Origin = Origin.BACKFILL,
+) -> Report:
+    """Decides at the bars of the days (since 1970-01-01), and appends what came out different.
+
+    Args:
+        origin: of decisions that are made for the first time; one that replaces another is a repair.
+    """
+    report = Report(asset.name, instrument.symbol, range(days.start, days.start))
+    for piece in pieces(days):
+        with database.arrow() as cursor:
+            lock(cursor, asset.name, instrument.symbol)
+            report.add(_refresh_piece(cursor, asset, instrument, piece, now, origin))
+    return report
+
+
+def read_frames(
+    cursor: Cursor, asset: DecisionsAsset, instrument: Instrument, days: range
+) -> tuple[dict[Interval, Candles], dict[str, dict[int, str]]]:
+    """Bars of every interval that the asset's strategies look at, and the digests of the days they were read from."""
+    frames: dict[Interval, Candles] = {}
+    digests: dict[str, dict[int, str]] = {}
+    for interval in asset.lookbacks:
+        upstream = bars_asset_name(interval)
+        first = first_input_day(asset, days, upstream)
+        frames[interval], digests[upstream] = read_bars(cursor, instrument, interval, range(first, days.stop))
+    return frames, digests
+
+
+def _refresh_piece(
+    cursor: Cursor, asset: DecisionsAsset, instrument: Instrument, days: range, now: int, origin: Origin
+) -> Report:
+    frames, digests = read_frames(cursor, asset, instrument, days)
+    slots = asset.interval.slots_closing_in(days.start, days.stop)
+    start, end = asset.interval.open(slots.start), asset.interval.open(slots.stop)
+    latest = {
+        one: read_latest(cursor, instrument.symbol, asset.interval, one.strategy.name, one.parameters, start, end)
+        for one in asset.strategies
+    }
+    refresh = Refresh(
+        cursor,
+        asset,
+        instrument,
+        days,
+        upstream=digests,
+        stored=[decisions_part(strategy_key(one), _standing(found)) for one, found in latest.items()],
+        now=now,
+    )
+    span = refresh.span()
+    slots = asset.interval.slots_closing_in(span.start, span.stop)
+    made = {one: one.decide(frames, slots) for one in asset.strategies}
+    written = refresh.changed([decisions_part(strategy_key(one), decisions) for one, decisions in made.items()])
+    for one, decisions in made.items():
+        validate_decisions(decisions)
+        _append_differences(cursor, instrument, one, decisions, latest[one], written, origin)
+    return refresh.record(written)
+
+
+def _standing(found: LatestVersions) -> Decisions:
+    """What holds: the newest versions that are no withdrawals."""
+    return found.decisions.take(np.flatnonzero(~found.withdrawn))
+
+
+def _append_differences(
+    cursor: Cursor,
+    instrument: Instrument,
+    one: StrategyOnInterval,
+    made: Decisions,
+    latest: LatestVersions,
+    days: list[int],
+    origin: Origin,
+) -> None:
+    """New versions of what came out different in those days; withdrawals of what is gone."""
+    versions = dict(zip(latest.decisions.time.tolist(), latest.version.tolist(), strict=True))
+    standing = {row[0]: row for row in _rows(_standing(latest))}
+    wanted = np.isin(made.day, days)
+    fresh = [at for at, row in enumerate(_rows(made)) if wanted[at] and standing.get(row[0]) != row]
+    common = (cursor, instrument.symbol, one.interval, one.strategy.name, one.parameters)
+    times = made.time[fresh].tolist()
+    append_versions(
+        *common,
+        made.take(np.array(fresh, np.int64)),
+        np.array([versions.get(time, 0) + 1 for time in times], np.int64),
+        withdrawn=False,
+        origin=[str(Origin.REPAIR if time in versions else origin) for time in times],
+    )
+    told = latest.decisions
+    vanished = ~latest.withdrawn & np.isin(told.day, days) & np.isin(told.time, made.time, invert=True)
+    gone = np.flatnonzero(vanished)
+    append_versions(
+        *common,
+        told.take(gone),
+        latest.version[gone] + 1,
+        withdrawn=True,
+        origin=[str(Origin.REPAIR)] * len(gone),
+    )
+
+
+def _rows(decisions: Decisions) -> list[tuple[object, ...]]:
+    return list(
+        zip(
+            decisions.time.tolist(),
+            decisions.target.tolist(),
+            decisions.type,
+            decisions.confidence.tolist(),
+            decisions.reasons,
+            decisions.input_digest,
+            strict=True,
+        )
+    )
