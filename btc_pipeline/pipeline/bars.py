@@ -37,12 +37,15 @@ def refresh_bars(
     days: range,
     rule: UsabilityRule,
     now: int,
+    *,
+    verify_only: bool = False,
 ) -> dict[str, Report]:
     """Makes the bars that close in the days, for one or several assets that share one reading of the minutes.
 
     Args:
         days: days since 1970-01-01.
         now: the epoch minute; bars that close later are not made.
+        verify_only: only say which days are stale; nothing is made or written.
 
     Returns:
         A report an asset, by name.
@@ -56,7 +59,9 @@ def refresh_bars(
             minutes, vouched, digests = read_minutes(cursor, instrument, range(first, piece.stop))
             quiet = Spans.of_minutes(vouched)
             for asset in assets:
-                report = _refresh_one(cursor, asset, instrument, piece, minutes, quiet, digests, rule, now)
+                report = _refresh_one(
+                    cursor, asset, instrument, piece, minutes, quiet, digests, rule, now, verify_only=verify_only
+                )
                 if asset.name in reports:
                     reports[asset.name].add(report)
                 else:
@@ -74,6 +79,8 @@ def _refresh_one(
     digests: dict[int, str],
     rule: UsabilityRule,
     now: int,
+    *,
+    verify_only: bool,
 ) -> Report:
     stored = {interval: read_bars(cursor, instrument, interval, days)[0] for interval in asset.intervals}
     refresh = Refresh(
@@ -85,6 +92,8 @@ def _refresh_one(
         stored=[bars_part(bars) for bars in stored.values()],
         now=now,
     )
+    if verify_only:
+        return refresh.found()
     span = refresh.span()
     made = {
         interval: resample(minutes, interval, _closed_slots(interval, span, now), vouched=vouched, rule=rule)

@@ -38,17 +38,20 @@ def refresh_decisions(
     days: range,
     now: int,
     origin: Origin = Origin.BACKFILL,
+    *,
+    verify_only: bool = False,
 ) -> Report:
     """Decides at the bars of the days (since 1970-01-01), and appends what came out different.
 
     Args:
         origin: of decisions that are made for the first time; one that replaces another is a repair.
+        verify_only: only say which days are stale; nothing is made or written.
     """
     report = Report(asset.name, instrument.symbol, range(days.start, days.start))
     for piece in pieces(days):
         with database.arrow() as cursor:
             lock(cursor, asset.name, instrument.symbol)
-            report.add(_refresh_piece(cursor, asset, instrument, piece, now, origin))
+            report.add(_refresh_piece(cursor, asset, instrument, piece, now, origin, verify_only=verify_only))
     return report
 
 
@@ -66,7 +69,14 @@ def read_frames(
 
 
 def _refresh_piece(
-    cursor: Cursor, asset: DecisionsAsset, instrument: Instrument, days: range, now: int, origin: Origin
+    cursor: Cursor,
+    asset: DecisionsAsset,
+    instrument: Instrument,
+    days: range,
+    now: int,
+    origin: Origin,
+    *,
+    verify_only: bool,
 ) -> Report:
     frames, digests = read_frames(cursor, asset, instrument, days)
     slots = asset.interval.slots_closing_in(days.start, days.stop)
@@ -84,6 +94,8 @@ def _refresh_piece(
         stored=[decisions_part(strategy_key(one), _standing(found)) for one, found in latest.items()],
         now=now,
     )
+    if verify_only:
+        return refresh.found()
     span = refresh.span()
     slots = asset.interval.slots_closing_in(span.start, span.stop)
     made = {one: one.decide(frames, slots) for one in asset.strategies}

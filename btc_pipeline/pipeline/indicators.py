@@ -29,14 +29,23 @@ if TYPE_CHECKING:
 
 
 def refresh_indicators(
-    database: Database, asset: IndicatorsAsset, instrument: Instrument, days: range, now: int
+    database: Database,
+    asset: IndicatorsAsset,
+    instrument: Instrument,
+    days: range,
+    now: int,
+    *,
+    verify_only: bool = False,
 ) -> Report:
-    """Computes the asset's indicators at the bars of the days (since 1970-01-01), and writes what changed."""
+    """Computes the asset's indicators at the bars of the days (since 1970-01-01), and writes what changed.
+
+    With `verify_only` it only says which days are stale.
+    """
     report = Report(asset.name, instrument.symbol, range(days.start, days.start))
     for piece in pieces(days):
         with database.arrow() as cursor:
             lock(cursor, asset.name, instrument.symbol)
-            report.add(_refresh_piece(cursor, asset, instrument, piece, now))
+            report.add(_refresh_piece(cursor, asset, instrument, piece, now, verify_only=verify_only))
     return report
 
 
@@ -45,7 +54,9 @@ def output_name(name: str, output: str) -> str:
     return name if output == "value" else f"{name}_{output}"
 
 
-def _refresh_piece(cursor: Cursor, asset: IndicatorsAsset, instrument: Instrument, days: range, now: int) -> Report:
+def _refresh_piece(
+    cursor: Cursor, asset: IndicatorsAsset, instrument: Instrument, days: range, now: int, *, verify_only: bool
+) -> Report:
     upstream = bars_asset_name(asset.interval)
     first = first_input_day(asset, days, upstream)
     bars, digests = read_bars(cursor, instrument, asset.interval, range(first, days.stop))
@@ -53,6 +64,8 @@ def _refresh_piece(cursor: Cursor, asset: IndicatorsAsset, instrument: Instrumen
     window = asset.interval.open(slots.start), asset.interval.open(slots.stop)
     stored = read_indicators(cursor, instrument.symbol, asset.interval, *window)
     refresh = Refresh(cursor, asset, instrument, days, upstream={upstream: digests}, stored=_parts(stored), now=now)
+    if verify_only:
+        return refresh.found()
     made = _in_days(_compute(asset, bars), [refresh.span()])
     written = refresh.changed(_parts(made))
     changed = consecutive(written)

@@ -28,27 +28,32 @@ if TYPE_CHECKING:
     from adbc_driver_manager.dbapi import Cursor
 
 
-def refresh_minutes(database: Database, instrument: Instrument, days: range, now: int) -> Report:
+def refresh_minutes(
+    database: Database, instrument: Instrument, days: range, now: int, *, verify_only: bool = False
+) -> Report:
     """Validates the minutes of the days (since 1970-01-01) and records their gaps and digests.
 
     A minute that breaks the schema goes to `data_quality` with its payload and counts as missing from then on.
 
     Args:
         now: the epoch minute; what has not happened yet is not missing.
+        verify_only: only say which days were touched; nothing is written.
     """
     report = Report(MINUTES_ASSET, instrument.symbol, range(days.start, days.start))
     for piece in pieces(days):
         with database.arrow() as cursor:
             lock(cursor, MINUTES_ASSET, instrument.symbol)
-            report.add(_refresh_piece(cursor, instrument, piece, now))
+            report.add(_refresh_piece(cursor, instrument, piece, now, verify_only=verify_only))
     return report
 
 
-def _refresh_piece(cursor: Cursor, instrument: Instrument, days: range, now: int) -> Report:
+def _refresh_piece(cursor: Cursor, instrument: Instrument, days: range, now: int, *, verify_only: bool) -> Report:
     symbol = instrument.symbol
     minutes, vouched, digests = read_minutes(cursor, instrument, days)
     known = read_digests(cursor, symbol, MINUTES_ASSET, days.start, days.stop)
     stale = [day for day in days if known.get(day) != StoredDigest(digests[day], digests[day])]
+    if verify_only:
+        return Report(MINUTES_ASSET, symbol, days, recomputed=[day for day in stale if day in known], digests=digests)
     offences = find_offences(minutes)
     if offences:
         minutes, vouched = _quarantine(cursor, symbol, minutes, vouched, offences)

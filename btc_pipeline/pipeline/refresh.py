@@ -101,6 +101,10 @@ class Refresh:
         self._made, self._fresh = made, day_digests(made, self.span())
         return [day for day in self.stale if self._fresh[day] != self.actual[day]]
 
+    def found(self) -> Report:
+        """What was found, where nothing is to be made."""
+        return Report(self._asset.name, self._symbol, self.days, recomputed=self.stale, digests=self.actual)
+
     def record(self, written: list[int]) -> Report:
         """Saves the digests of the stale days, once `written` ones are; reports on all days."""
         rows = [

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 
 from btc_pipeline.market.intervals import Int64Array
-from btc_pipeline.storage.times import to_date, to_day
+from btc_pipeline.storage.times import TIMESTAMP, to_date, to_datetime, to_day
 
 if TYPE_CHECKING:
     from adbc_driver_manager.dbapi import Cursor
@@ -19,6 +19,7 @@ READ: Final = """
 SELECT asset, day, content_digest, inputs_digest FROM partition_digests
 WHERE symbol = $1 AND asset = $2 AND day >= $3 AND day < $4
 """
+READ_ALL: Final = "SELECT asset, day, content_digest, inputs_digest FROM partition_digests WHERE symbol = $1"
 SAVE: Final = """
 INSERT INTO partition_digests (asset, symbol, day, content_digest, inputs_digest, rows, last_time)
 SELECT asset, symbol, day, content_digest, inputs_digest, rows, last_time FROM new_digests
@@ -74,12 +75,26 @@ def read_digests(cursor: Cursor, symbol: str, asset: str, first_day: int, end_da
     }
 
 
+def read_all_digests(cursor: Cursor, symbol: str) -> dict[str, dict[int, StoredDigest]]:
+    """Every digest of a symbol, by asset and day."""
+    cursor.execute(READ_ALL, (symbol,))
+    table = cursor.fetch_arrow_table()
+    found: dict[str, dict[int, StoredDigest]] = {}
+    columns = (
+        table["asset"].to_pylist(),
+        table["day"].cast(pa.int32()).to_pylist(),
+        table["content_digest"].to_pylist(),
+        table["inputs_digest"].to_pylist(),
+    )
+    for asset, day, content, inputs in zip(*columns, strict=True):
+        found.setdefault(asset, {})[day] = StoredDigest(content, inputs)
+    return found
+
+
 def save_digests(cursor: Cursor, symbol: str, asset: str, rows: list[DigestRow]) -> None:
     """Inserts or updates days; a row that would not change is not written."""
     if not rows:
         return
-    from btc_pipeline.storage.times import TIMESTAMP, to_datetime
-
     table = pa.table(
         {
             "asset": pa.repeat(asset, len(rows)),
