@@ -22,10 +22,13 @@ def migrate(database: Database) -> list[str]:
     with database.rows() as connection:
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
         backend = get_backend(database.uri.replace("postgresql://", "postgresql+psycopg://", 1))
-        with as_file(folder) as path:
-            missing = backend.to_apply(read_migrations(str(path)))
-            backend.apply_migrations(missing)
-        return [migration.id for migration in missing]
+        try:
+            with as_file(folder) as path:
+                missing = backend.to_apply(read_migrations(str(path)))
+                backend.apply_migrations(missing)
+            return [migration.id for migration in missing]
+        finally:
+            backend.connection.close()
 
 
 def applied(database: Database) -> set[str]:
