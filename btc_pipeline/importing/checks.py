@@ -1,0 +1,235 @@
+"""The rules a row must keep, applied to whole columns.
+
+Belongs here: what a valid minute is. Does not belong here: how texts are read (`decimals`, `times`), what happens to
+offenders (`reader`).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+import numpy as np
+
+from btc_pipeline.errors import UserError
+from btc_pipeline.importing.decimals import (
+    count_decimals,
+    count_integer_digits,
+    explain_number,
+    parse_numbers,
+)
+from btc_pipeline.importing.layouts import PRICES
+from btc_pipeline.importing.row_errors import Findings, quoted
+from btc_pipeline.importing.tables import TextTable
+from btc_pipeline.importing.times import NOT_A_TIME, Times, parse_times, text_of_minute
+from btc_pipeline.market.candles import MAX_SIGNIFICANT_DIGITS, Float64Array
+from btc_pipeline.market.intervals import Int64Array
+
+BITCOIN_BEGAN: Final = int(datetime(2009, 1, 1, tzinfo=UTC).timestamp()) // 60
+
+_SCALES: Final = {"price": PRICES, "volume": ("volume", "taker_buy_volume"), "quote": ("quote_volume",)}
+"""Which columns share a number of decimals (`market.candles.Scale`)."""
+
+_ENOUGH_TO_TELL_THE_INTERVAL: Final = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A file's columns after every check; only rows without a finding are to be used.
+
+    Attributes:
+        times: the parsed times.
+        numbers: role -> float64[n].
+        decimals: `price`, `volume`, `quote` -> the decimals that the right rows need; absent without such a column.
+        findings: what is wrong.
+    """
+
+    times: Times
+    numbers: dict[str, Float64Array]
+    decimals: dict[str, int]
+    findings: Findings
+
+
+def check(table: TextTable, now: int) -> Checked:
+    """Parses and checks every row.
+
+    Args:
+        table: n rows of text.
+        now: the epoch minute now running; it and later ones have not closed.
+
+    Raises:
+        UserError: the file as a whole cannot be meant: newest row first, or bars longer than a minute.
+    """
+    findings = Findings(len(table))
+    times = parse_times(table.columns["time"])
+    _check_times(times, findings, now)
+    numbers = {role: _check_number(table, role, findings) for role in table.columns if role != "time"}
+    _check_prices(table, numbers, findings)
+    needed = _check_scales(numbers, findings)
+    _check_order(table, times.minutes, findings)
+    right = findings.right
+    _check_interval(times.minutes[right])
+    decimals = {scale: int(d[right].max(initial=0)) for scale, d in needed.items()}
+    return Checked(times, numbers, decimals, findings)
+
+
+def _check_times(times: Times, findings: Findings, now: int) -> None:
+    minutes = times.minutes
+
+    def with_time(problem: str) -> Callable[[int], str]:
+        return lambda row: problem.format(text_of_minute(int(minutes[row])))
+
+    findings.add(times.unreadable, "time", NOT_A_TIME)
+    findings.add(times.other_unit, "time", times.explain_unit)
+    findings.add(times.uneven, "time", "is not on a whole minute; a candle opens at second 0")
+    findings.add(minutes < BITCOIN_BEGAN, "time", with_time("({}) is before 2009, when Bitcoin began"))
+    findings.add(minutes >= now, "time", with_time("({}) is in the future: this minute has not closed yet"))
+
+
+def _check_number(table: TextTable, role: str, findings: Findings) -> Float64Array:
+    values, wrong = parse_numbers(table.columns[role])
+    findings.add(wrong, role, lambda row: explain_number(table.text(role, row)) or "is not a number")
+    if role in PRICES:
+        findings.add(values <= 0, role, "is not a price; prices are above 0")
+    else:
+        findings.add(values < 0, role, f"is negative; {role} is 0 or more")
+    if role == "trades":
+        findings.add(values != np.rint(values), role, "is not a whole number of trades")
+    return values
+
+
+def _check_prices(table: TextTable, numbers: dict[str, Float64Array], findings: Findings) -> None:
+    def compared(word: str, other: str) -> Callable[[int], str]:
+        return lambda row: f"is {word} {other} {quoted(table.text(other, row))}"
+
+    for other in ("low", "open", "close"):
+        findings.add(numbers["high"] < numbers[other], "high", compared("below", other))
+    for other in ("open", "close"):
+        findings.add(numbers["low"] > numbers[other], "low", compared("above", other))
+
+
+def _check_scales(numbers: dict[str, Float64Array], findings: Findings) -> dict[str, Int64Array]:
+    """Marks values that cannot share 15 digits with the rest; returns the decimals that each row needs, int64[n]."""
+    needed: dict[str, Int64Array] = {}
+    for scale, roles in _SCALES.items():
+        present = [role for role in roles if role in numbers]
+        if not present:
+            continue
+        right = findings.right
+        usable = {role: np.where(right, numbers[role], 0.0) for role in present}
+        decimals = {role: count_decimals(values) for role, values in usable.items()}
+        most = max(int(d.max(initial=0)) for d in decimals.values())
+        largest = np.array([max(values.max(initial=0) for values in usable.values())])
+        if most + int(count_integer_digits(largest)[0]) > MAX_SIGNIFICANT_DIGITS:
+            digits = {role: count_integer_digits(values) for role, values in usable.items()}
+            limit = _fairest_decimals(list(decimals.values()), list(digits.values()))
+            for role in present:
+                _mark_too_fine(role, decimals[role], limit, findings)
+                _mark_too_large(role, digits[role], limit, findings)
+        needed[scale] = np.maximum.reduce(list(decimals.values()))
+    return needed
+
+
+def _fairest_decimals(decimals: list[Int64Array], digits: list[Int64Array]) -> int:
+    """The number of decimals under which the fewest values are too fine or too large."""
+    too_fine = [sum(int((d > limit).sum()) for d in decimals) for limit in range(MAX_SIGNIFICANT_DIGITS + 1)]
+    too_large = [
+        sum(int((n > MAX_SIGNIFICANT_DIGITS - limit).sum()) for n in digits)
+        for limit in range(MAX_SIGNIFICANT_DIGITS + 1)
+    ]
+    return int(np.argmin(np.add(too_fine, too_large)))
+
+
+def _mark_too_fine(role: str, decimals: Int64Array, limit: int, findings: Findings) -> None:
+    findings.add(
+        decimals > limit,
+        role,
+        lambda row: (
+            f"has {decimals[row] if decimals[row] <= MAX_SIGNIFICANT_DIGITS else 'too many'} decimals; beside "
+            f"the other rows' values {limit} fit into {MAX_SIGNIFICANT_DIGITS} digits"
+        ),
+    )
+
+
+def _mark_too_large(role: str, digits: Int64Array, limit: int, findings: Findings) -> None:
+    findings.add(
+        digits > MAX_SIGNIFICANT_DIGITS - limit,
+        role,
+        lambda row: (
+            f"has {digits[row]} digits before the point; beside the {limit} decimals of other rows "
+            f"{MAX_SIGNIFICANT_DIGITS - limit} fit into {MAX_SIGNIFICANT_DIGITS}"
+        ),
+    )
+
+
+def _check_order(table: TextTable, minutes: Int64Array, findings: Findings) -> None:
+    """Times must ascend. Of rows that do not, the fewest are blamed, so that one wrong time is one wrong row."""
+    rows = np.flatnonzero(findings.right)
+    times = minutes[rows]
+    steps = np.diff(times)
+    if np.all(steps > 0):
+        return
+    if len(rows) > 2 and np.all(steps <= 0):
+        raise UserError(
+            f"row {table.row_number(int(rows[1]))}, column {table.names['time']}: "
+            f"{quoted(table.text('time', int(rows[1])))} is earlier than the row before it, and so is every row: "
+            "the file runs from new to old; sort it by time, oldest first.",
+            field="file",
+        )
+    kept = _longest_ascent(times)
+    kept_rows, kept_times = rows[kept], times[kept]
+    wrong = np.zeros(len(minutes), dtype=np.bool_)
+    wrong[rows] = True
+    wrong[kept_rows] = False
+
+    def problem(row: int) -> str:
+        time = minutes[row]
+        twin = int(np.searchsorted(kept_times, time))
+        if twin < len(kept_times) and kept_times[twin] == time:
+            return f"is a duplicate: row {table.row_number(int(kept_rows[twin]))} has the same time"
+        after = int(np.searchsorted(kept_rows, row))
+        if after and kept_times[after - 1] > time:
+            other, word = int(kept_rows[after - 1]), "earlier than that of row {} before it"
+        else:
+            other, word = int(kept_rows[after]), "later than that of row {} after it"
+        return f"is {word.format(table.row_number(other))} ({quoted(table.text('time', other))}); times must ascend"
+
+    findings.add(wrong, "time", problem)
+
+
+def _longest_ascent(times: Int64Array) -> Int64Array:
+    """Indices of a longest strictly ascending subsequence; of equal times the first."""
+    ends: list[int] = []
+    end_rows: list[int] = []
+    before: list[int] = []
+    for row, time in enumerate(times.tolist()):
+        at = bisect_left(ends, time)
+        before.append(end_rows[at - 1] if at else -1)
+        if at == len(ends):
+            ends.append(time)
+            end_rows.append(row)
+        elif ends[at] != time:
+            ends[at] = time
+            end_rows[at] = row
+    kept: list[int] = []
+    row = end_rows[-1] if end_rows else -1
+    while row >= 0:
+        kept.append(row)
+        row = before[row]
+    return np.array(kept[::-1], dtype=np.int64)
+
+
+def _check_interval(minutes: Int64Array) -> None:
+    """Bars of 5 minutes pass every rule for a row; only together do they give themselves away."""
+    if len(minutes) < _ENOUGH_TO_TELL_THE_INTERVAL:
+        return
+    step = int(np.gcd.reduce(np.diff(minutes)))
+    if step > 1:
+        raise UserError(
+            f"column time: every row lies a multiple of {step} minutes after the one before, so these look like bars "
+            f"of {step}m; candles of 1m belong here.",
+            field="file",
+        )
