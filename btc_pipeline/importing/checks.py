@@ -19,6 +19,7 @@ from btc_pipeline.importing.decimals import (
     count_decimals,
     count_integer_digits,
     explain_number,
+    most_decimals,
     parse_numbers,
 )
 from btc_pipeline.importing.layouts import PRICES
@@ -68,11 +69,12 @@ def check(table: TextTable, now: int) -> Checked:
     _check_times(times, findings, now)
     numbers = {role: _check_number(table, role, findings) for role in table.columns if role != "time"}
     _check_prices(table, numbers, findings)
-    needed = _check_scales(numbers, findings)
+    _check_scales(numbers, findings)
     _check_order(table, times.minutes, findings)
     right = findings.right
     _check_interval(times.minutes[right])
-    decimals = {scale: int(d[right].max(initial=0)) for scale, d in needed.items()}
+    kept = numbers if right.all() else {role: values[right] for role, values in numbers.items()}
+    decimals = {scale: max(most_decimals(kept[role]) for role in roles) for scale, roles in _scales_of(numbers)}
     return Checked(times, numbers, decimals, findings)
 
 
@@ -111,26 +113,27 @@ def _check_prices(table: TextTable, numbers: dict[str, Float64Array], findings: 
         findings.add(numbers["low"] > numbers[other], "low", compared("above", other))
 
 
-def _check_scales(numbers: dict[str, Float64Array], findings: Findings) -> dict[str, Int64Array]:
-    """Marks values that cannot share 15 digits with the rest; returns the decimals that each row needs, int64[n]."""
-    needed: dict[str, Int64Array] = {}
-    for scale, roles in _SCALES.items():
-        present = [role for role in roles if role in numbers]
-        if not present:
-            continue
+def _scales_of(numbers: dict[str, Float64Array]) -> list[tuple[str, list[str]]]:
+    """The scales that a file has, each with the roles present."""
+    present = [(scale, [role for role in roles if role in numbers]) for scale, roles in _SCALES.items()]
+    return [(scale, roles) for scale, roles in present if roles]
+
+
+def _check_scales(numbers: dict[str, Float64Array], findings: Findings) -> None:
+    """Marks values that cannot share 15 digits with the rest of their scale."""
+    for _, roles in _scales_of(numbers):
         right = findings.right
-        usable = {role: np.where(right, numbers[role], 0.0) for role in present}
+        usable = {role: numbers[role] if right.all() else np.where(right, numbers[role], 0.0) for role in roles}
+        largest = np.array([values.max(initial=0) for values in usable.values()])
+        most = max(most_decimals(values) for values in usable.values())
+        if most + count_integer_digits(largest).max() <= MAX_SIGNIFICANT_DIGITS:
+            continue
         decimals = {role: count_decimals(values) for role, values in usable.items()}
-        most = max(int(d.max(initial=0)) for d in decimals.values())
-        largest = np.array([max(values.max(initial=0) for values in usable.values())])
-        if most + int(count_integer_digits(largest)[0]) > MAX_SIGNIFICANT_DIGITS:
-            digits = {role: count_integer_digits(values) for role, values in usable.items()}
-            limit = _fairest_decimals(list(decimals.values()), list(digits.values()))
-            for role in present:
-                _mark_too_fine(role, decimals[role], limit, findings)
-                _mark_too_large(role, digits[role], limit, findings)
-        needed[scale] = np.maximum.reduce(list(decimals.values()))
-    return needed
+        digits = {role: count_integer_digits(values) for role, values in usable.items()}
+        limit = _fairest_decimals(list(decimals.values()), list(digits.values()))
+        for role in roles:
+            _mark_too_fine(role, decimals[role], limit, findings)
+            _mark_too_large(role, digits[role], limit, findings)
 
 
 def _fairest_decimals(decimals: list[Int64Array], digits: list[Int64Array]) -> int:

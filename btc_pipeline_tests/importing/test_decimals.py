@@ -15,6 +15,7 @@ from btc_pipeline.importing.decimals import (
     count_decimals,
     count_integer_digits,
     explain_number,
+    most_decimals,
     parse_numbers,
     significant_digits,
 )
@@ -56,6 +57,9 @@ def test_decimals_and_digits_are_those_of_decimal(pairs):
     values = np.array([float(d) for d in decimals])
     expected = [max(0, -int(d.normalize().as_tuple().exponent)) for d in decimals]
     assert count_decimals(values).tolist() == expected
+    assert most_decimals(values) == max(expected)
+    late = np.concatenate((np.ones(2000), values))  # the finest behind the sample
+    assert most_decimals(late) == max(expected)
     assert count_integer_digits(values).tolist() == [len(str(int(d))) if d >= 1 else 0 for d in decimals]
 
 
