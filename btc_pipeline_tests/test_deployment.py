@@ -82,6 +82,13 @@ def test_dependencies_between_services_exist() -> None:
             assert condition == {"condition": "service_healthy"}
 
 
+def test_files_and_volumes_that_are_mounted_exist() -> None:
+    for service in SERVICES.values():
+        for mount in service.get("volumes", []):
+            source = mount.partition(":")[0]
+            assert (ROOT / source).is_file() if source.startswith("./") else source in COMPOSE["volumes"], mount
+
+
 def test_the_image_gets_only_what_it_names() -> None:
     lines = (ROOT / ".dockerignore").read_text().split()
     assert lines[0] == "*", "so that .env and data never enter an image"
