@@ -13,12 +13,14 @@ import numpy as np
 
 from btc_pipeline.errors import UserError
 from btc_pipeline.importing.checks import Checked, check
+from btc_pipeline.importing.doubt import doubtful_minutes
 from btc_pipeline.importing.layouts import AUTO, BINANCE, BINANCE_NO_QUOTE, PRICES, find_layout
 from btc_pipeline.importing.row_errors import RowError, refusal
 from btc_pipeline.importing.source import open_source
 from btc_pipeline.importing.tables import TextTable, read_table
 from btc_pipeline.importing.times import TimeUnit
 from btc_pipeline.market.candles import Candles, Scale, minute_candles
+from btc_pipeline.market.spans import NO_SPANS, Spans
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class CandleFile:
         time_unit: how it writes times.
         rows_read: rows in the file, wrong ones included; header and blank lines are none.
         skipped: the wrong rows that were left out, ascending; empty unless asked to skip.
+        doubtful: minutes that the skipped rows may have meant: not known to be without trades.
         sha256: of the file's bytes as they lie on disk, hexadecimal.
     """
 
@@ -40,6 +43,7 @@ class CandleFile:
     rows_read: int
     sha256: str
     skipped: list[RowError] = field(default_factory=list)
+    doubtful: Spans = NO_SPANS
 
 
 def read_candle_file(
@@ -81,7 +85,15 @@ def read_candle_file(
         raise refusal(source.name, skipped, total, _advice(table, skipped[0]))
     if len(skipped) == rows_read:
         raise UserError(f"{source.name}: not one row is valid; the first: {skipped[0]}.", field="file")
-    return CandleFile(_candles(checked), table.layout, checked.times.unit, rows_read, source.sha256, skipped)
+    return CandleFile(
+        _candles(checked),
+        table.layout,
+        checked.times.unit,
+        rows_read,
+        source.sha256,
+        skipped,
+        doubtful_minutes(table, checked),
+    )
 
 
 def _errors(table: TextTable, checked: Checked, *, skip_invalid: bool) -> list[RowError]:
