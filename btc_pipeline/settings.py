@@ -101,7 +101,7 @@ class Settings(BaseSettings):
     dagster_port: int = Field(3000, ge=1, le=65535)
 
     start_date: date = Field(date(2015, 1, 1), description="first daily partition")
-    usability: UsabilitySettings = Field(default_factory=lambda: UsabilitySettings())  # noqa: PLW0108 mypy
+    usability: UsabilitySettings = Field(default_factory=UsabilitySettings)
     indicators: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")], IndicatorSettings] = Field(
         default_factory=lambda: {
             f"ma{period}": IndicatorSettings(indicator="sma", parameters={"period": period}) for period in (44, 125)

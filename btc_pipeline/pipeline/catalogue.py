@@ -15,9 +15,10 @@ from typing import Final
 from btc_pipeline.indicators.registry import IndicatorSpec
 from btc_pipeline.market.candles import Scale
 from btc_pipeline.market.intervals import MINUTE, MINUTES_PER_DAY, Interval
+from btc_pipeline.market.resampling import UsabilityRule
 from btc_pipeline.pipeline.content import EMPTY, combined_digest
 from btc_pipeline.settings import Settings
-from btc_pipeline.strategies.decisions import StrategyOnInterval, canonical_json
+from btc_pipeline.strategies.decisions import StrategyOnInterval
 
 MINUTES_ASSET: Final = "candles_1m"
 OTHER_BARS_ASSET: Final = "candles_other"
@@ -138,6 +139,7 @@ class Catalogue:
     bars: tuple[BarsAsset, ...]
     indicators: tuple[IndicatorsAsset, ...]
     decisions: tuple[DecisionsAsset, ...]
+    rule: UsabilityRule
 
     @property
     def derived(self) -> tuple[DerivedAsset, ...]:
@@ -187,6 +189,7 @@ def build_catalogue(settings: Settings) -> Catalogue:
             )
             for interval, chosen in sorted(strategies.items(), key=lambda item: _length(item[0]))
         ),
+        rule=settings.rule,
     )
 
 
@@ -209,7 +212,7 @@ def bars_asset_name(interval: Interval) -> str:
 
 def strategy_key(at_work: StrategyOnInterval) -> str:
     """One text for a strategy with its parameters."""
-    return f"{at_work.strategy.name} {canonical_json(at_work.parameters)}"
+    return f"{at_work.strategy.name} {at_work.parameters_json}"
 
 
 @lru_cache

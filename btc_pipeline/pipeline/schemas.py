@@ -50,7 +50,7 @@ def find_offences(minutes: Candles) -> list[Offence]:
 
 
 def validate_bars(bars: Candles) -> None:
-    """Raises pandera's SchemaErrors if any bar breaks the schema: the resampler is wrong then, and nothing is written."""
+    """Raises pandera's SchemaErrors if a bar breaks the schema: then the resampler is wrong; nothing is written."""
     if len(bars):
         candle_schema().validate(frame(bars), lazy=True)
 

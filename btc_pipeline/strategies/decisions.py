@@ -96,6 +96,11 @@ class StrategyOnInterval:
     parameters: Parameters
     interval: Interval
 
+    @property
+    def parameters_json(self) -> str:
+        """Its parameters as canonical JSON."""
+        return canonical_json(self.parameters)
+
     def specs(self) -> dict[str, tuple[IndicatorSpec, Interval]]:
         """Its inputs as indicators on intervals, by the names the strategy gives them."""
         return {
@@ -185,7 +190,7 @@ class StrategyOnInterval:
         rows: Int64Array,
     ) -> list[str]:
         """Digests of what the strategy saw at each bar: who it is, the bar's time and state, every value's bits."""
-        names = [self.strategy.name, canonical_json(self.parameters), self.interval.name, *values, *unsettled]
+        names = [self.strategy.name, self.parameters_json, self.interval.name, *values, *unsettled]
         seed = hashlib.blake2b("\0".join(names).encode(), digest_size=16)
         table = np.empty((len(rows), 2 + len(values) + len(unsettled)), dtype=np.int64)
         table[:, 0] = bars.close_time[rows]
