@@ -11,7 +11,7 @@ import dagster as dg
 
 from btc_pipeline.defs import checks
 from btc_pipeline.defs.columns import CANDLE_COLUMNS, DECISION_COLUMNS, INDICATOR_COLUMNS, Columns, table_schema
-from btc_pipeline.defs.partitions import BACKFILL_POLICY, days_of, lookback, now_minute, partition_key
+from btc_pipeline.defs.partitions import BACKFILL_POLICY, days_of, lookback, partition_key
 from btc_pipeline.defs.progress import announce
 from btc_pipeline.defs.resources import PipelineResource
 from btc_pipeline.market.instruments import Instrument
@@ -33,6 +33,7 @@ from btc_pipeline.pipeline.checks import (
     check_snapshots,
     check_staleness,
 )
+from btc_pipeline.pipeline.clock import now_minute
 from btc_pipeline.pipeline.recount import recount_bars
 from btc_pipeline.pipeline.refresh import Report
 from btc_pipeline.storage.times import to_datetime
@@ -181,12 +182,11 @@ def _table_metadata(table: str, columns: Columns) -> dict[str, Any]:
 
 
 def _say(context: dg.AssetExecutionContext, report: Report) -> None:
-    line = (
+    context.log.info(
         f"{report.asset} {report.symbol}: {report.rows:,} rows in {len(report.days):,} days, "
         f"{len(report.recomputed):,} recomputed, {len(report.written):,} written"
     )
-    context.log.info(line)
-    announce(line)
+    announce(report)
 
 
 def _result(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+import warnings
+from datetime import UTC, date
 from typing import Final
 
 import dagster as dg
 
-from btc_pipeline.market.intervals import MINUTES_PER_DAY
 from btc_pipeline.pipeline.catalogue import DerivedAsset
 from btc_pipeline.storage.times import to_date, to_day
 
@@ -48,14 +48,6 @@ def lookback(asset: DerivedAsset, upstream: str) -> dg.TimeWindowPartitionMappin
         (day - wanted.first_day for day in range(731) for wanted in asset.inputs(day) if wanted.upstream == upstream),
         default=0,
     )
-    return dg.TimeWindowPartitionMapping(start_offset=-reach, allow_nonexistent_upstream_partitions=True)
-
-
-def now_minute() -> int:
-    """The epoch minute now running."""
-    return int(datetime.now(UTC).timestamp()) // 60
-
-
-def today() -> int:
-    """Days since 1970-01-01."""
-    return now_minute() // MINUTES_PER_DAY
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        return dg.TimeWindowPartitionMapping(start_offset=-reach, allow_nonexistent_upstream_partitions=True)

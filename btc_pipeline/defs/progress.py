@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-_listeners: Final[list[Callable[[str], None]]] = []
+from btc_pipeline.pipeline.refresh import Report
+
+_listeners: Final[list[Callable[[Report], None]]] = []
 
 
 @contextmanager
-def listening(listener: Callable[[str], None]) -> Iterator[None]:
-    """Calls the listener with a line for each step of runs in this process."""
+def listening(listener: Callable[[Report], None]) -> Iterator[None]:
+    """Calls the listener with the report of each asset and symbol that a run in this process has done."""
     _listeners.append(listener)
     try:
         yield
@@ -19,7 +21,7 @@ def listening(listener: Callable[[str], None]) -> Iterator[None]:
         _listeners.remove(listener)
 
 
-def announce(line: str) -> None:
+def announce(report: Report) -> None:
     """Tells whoever listens."""
     for listener in _listeners:
-        listener(line)
+        listener(report)

@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import pyarrow as pa
+
 from btc_pipeline.market.instruments import Instrument
 from btc_pipeline.pipeline.catalogue import Catalogue, DecisionsAsset, DerivedAsset
 from btc_pipeline.pipeline.staleness import read_symbol_digests, stale_days_of
 from btc_pipeline.storage.connection import Database
-from btc_pipeline.storage.times import day_start, to_date
+from btc_pipeline.storage.indicators import IndicatorRows, read_indicators
+from btc_pipeline.storage.times import day_start, from_timestamps, to_date, to_datetime
 
 SHOWN_PROBLEMS: Final = 20
 MAX_MIDNIGHT_JUMP_PERCENT: Final = 5.0
@@ -45,15 +48,11 @@ CROSS JOIN LATERAL (
 WHERE abs(after.open / before.close - 1) * 100 > %(most)s
 ORDER BY midnight
 """
-SNAPSHOT_AGAINST_INDICATORS: Final = """
-SELECT d.time, i.indicator_name, i.value AS stored, (d.indicator_snapshot ->> %(input)s)::float8 AS seen
-FROM current_decisions d
-LEFT JOIN indicators i ON i.symbol = d.symbol AND i.interval = d.interval AND i.time = d.time
-    AND i.indicator_name = %(indicator)s
-WHERE d.symbol = %(symbol)s AND d.interval = %(interval)s AND d.strategy = %(strategy)s
-  AND d.parameters = %(parameters)s::jsonb AND d.time >= %(start)s AND d.time < %(end)s
-  AND (d.indicator_snapshot ->> %(input)s)::float8 IS DISTINCT FROM i.value
-ORDER BY d.time
+SEEN_VALUES: Final = """
+SELECT time, (indicator_snapshot ->> $5)::float8 AS seen
+FROM current_decisions
+WHERE symbol = $1 AND interval = $2 AND strategy = $3 AND parameters = $4::jsonb AND time >= $6 AND time < $7
+ORDER BY time
 """
 
 
@@ -114,30 +113,37 @@ def check_snapshots(
         if indicators.interval == asset.interval
         for name, spec in indicators.specs.items()
     }
+    slots = asset.interval.slots_closing_in(days.start, days.stop)
+    window = asset.interval.open(slots.start), asset.interval.open(slots.stop)
     problems: list[dict[str, Any]] = []
     compared = 0
-    for one in asset.strategies:
-        for input_name, (spec, interval) in one.specs().items():
-            if interval != asset.interval or spec not in names:
-                continue
-            compared += 1
-            problems += _query(
-                database,
-                SNAPSHOT_AGAINST_INDICATORS,
-                {
-                    **_window(instrument, days),
-                    "interval": asset.interval.name,
-                    "strategy": one.strategy.name,
-                    "parameters": one.parameters_json,
-                    "input": input_name,
-                    "indicator": names[spec],
-                },
-            )
+    with database.arrow() as cursor:
+        stored = read_indicators(cursor, instrument.symbol, asset.interval, *window)
+        for one in asset.strategies:
+            for input_name, (spec, interval) in one.specs().items():
+                if interval != asset.interval or spec not in names:
+                    continue
+                compared += 1
+                who = (instrument.symbol, interval.name, one.strategy.name, one.parameters_json, input_name)
+                cursor.execute(SEEN_VALUES, (*who, *map(to_datetime, window)))
+                seen = cursor.fetch_arrow_table()
+                problems += _differences(names[spec], seen, stored.get(names[spec]))
     return _report(
         problems,
         f"{len(problems):,} values differ from the stored indicators",
         f"{compared} inputs equal the stored indicators",
     )
+
+
+def _differences(name: str, seen: pa.Table, stored: IndicatorRows | None) -> list[dict[str, Any]]:
+    """The bars at which a decision saw something else than is stored; nothing on both sides is equal."""
+    held = {} if stored is None else dict(zip(stored.time.tolist(), stored.value.tolist(), strict=True))
+    times = from_timestamps(seen["time"]).tolist()
+    return [
+        {"time": to_datetime(time), "indicator": name, "seen": value, "stored": held.get(time)}
+        for time, value in zip(times, seen["seen"].to_pylist(), strict=True)
+        if value != held.get(time)
+    ]
 
 
 def _window(instrument: Instrument, days: range) -> dict[str, Any]:

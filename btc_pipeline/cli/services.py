@@ -1,0 +1,132 @@
+"""`up` and `exec`: the pipeline's processes, and any other command in their environment."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import typer
+
+from btc_pipeline.cli.console import errors
+from btc_pipeline.defs.environment import dagster_environment
+from btc_pipeline.errors import UserError
+from btc_pipeline.settings import Settings, load_settings
+from btc_pipeline.storage.address import open_database
+from btc_pipeline.storage.server import EmbeddedServer
+from btc_pipeline.supervision import Service, Supervisor, only_one
+
+PROBE_SECONDS: Final = 2.0
+
+
+def up() -> None:
+    """Starts the database, Dagster and the API, keeps them running, and stops all of it on Ctrl-C."""
+    settings = load_settings()
+    with only_one(settings.data_dir / "up.lock", "btc-pipeline up"):
+        _check_ports(settings)
+        server = None if settings.db_host else EmbeddedServer(settings.data_dir)
+        ours = server is not None and not server.running()
+        _say(f"data in {settings.data_dir}")
+        open_database(settings)
+        environment = dagster_environment(settings)
+        _say(f"database: {'server ' + settings.db_host if settings.db_host else 'embedded'}, running")
+        _say("starting the Dagster UI and the API; Ctrl-C stops everything")
+        Supervisor(_services(settings), environment, settings.data_dir / "logs", _say).run()
+        if server is not None and ours:
+            _stop_database(server)
+        _say("stopped")
+
+
+def execute(context: typer.Context) -> None:
+    """Runs a command with the environment of the pipeline's Dagster: btc-pipeline exec dagster dev."""
+    command = context.args
+    if not command:
+        raise UserError("exec needs a command: btc-pipeline exec dagster instance info")
+    environment = {**os.environ, **dagster_environment(load_settings())}
+    program = _program(command[0])
+    os.execvpe(program, [program, *command[1:]], environment)  # noqa: S606 the user's own command
+
+
+def _services(settings: Settings) -> list[Service]:
+    grpc_port = str(_free_port())
+    grpc = ["--grpc-host", "127.0.0.1", "--grpc-port", grpc_port]
+    ui = f"http://{settings.dagster_host}:{settings.dagster_port}"
+    api = f"http://{settings.api_host}:{settings.api_port}"
+    code = ["code-server", "start", "--host", "127.0.0.1", "--port", grpc_port, "-m", "btc_pipeline.definitions"]
+    web = ["--host", settings.dagster_host, "--port", str(settings.dagster_port), *grpc]
+    return [
+        Service("code", [_program("dagster"), *code], _listens("127.0.0.1", int(grpc_port)), "definitions loaded"),
+        Service(
+            "webserver",
+            [_program("dagster-webserver"), *web],
+            _listens(settings.dagster_host, settings.dagster_port),
+            f"Dagster UI at {ui}",
+        ),
+        Service(
+            "daemon", [_program("dagster-daemon"), "run", *grpc], None, "schedules and queued runs are looked after"
+        ),
+        Service(
+            "api",
+            [_program("uvicorn"), "api.app:app", "--host", settings.api_host, "--port", str(settings.api_port)],
+            _listens(settings.api_host, settings.api_port),
+            f"API at {api}/docs",
+        ),
+    ]
+
+
+def _program(name: str) -> str:
+    """A command of the environment that this one runs in, activated or not."""
+    beside = Path(sys.executable).parent / name
+    found = str(beside) if beside.is_file() else shutil.which(name)
+    if found is None:
+        raise UserError(f"command {name!r} is not installed in {Path(sys.executable).parent}.")
+    return found
+
+
+def _check_ports(settings: Settings) -> None:
+    wanted = (
+        ("BTC_PIPELINE_DAGSTER_PORT", settings.dagster_host, settings.dagster_port),
+        ("BTC_PIPELINE_API_PORT", settings.api_host, settings.api_port),
+    )
+    for variable, host, port in wanted:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError as error:
+                raise UserError(
+                    f"{host}:{port} is not free ({error.strerror}); set {variable} to another port."
+                ) from error
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _listens(host: str, port: int) -> Callable[[], bool]:
+    def ask() -> bool:
+        with socket.socket() as probe:
+            probe.settimeout(PROBE_SECONDS)
+            return probe.connect_ex((host, port)) == 0
+
+    return ask
+
+
+def _stop_database(server: EmbeddedServer) -> None:
+    if server.other_connections():
+        _say("the database stays up: another program is connected (btc-pipeline db stop ends it)")
+        return
+    server.stop()
+    _say("database: stopped")
+
+
+def _say(line: str) -> None:
+    errors.print(f"[dim]{time.strftime('%H:%M:%S', time.gmtime())}[/dim] {line}", soft_wrap=True)

@@ -1,0 +1,172 @@
+"""Child processes: starting them, writing their logs, restarting what dies, stopping all of it.
+
+Belongs here: the life of processes. Does not belong here: which processes the pipeline has (`cli.services`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Final
+
+from btc_pipeline.errors import UserError
+
+FIRST_BACKOFF_SECONDS: Final = 1.0
+LONGEST_BACKOFF_SECONDS: Final = 60.0
+HEALTHY_AFTER_SECONDS: Final = 60.0
+STOP_SECONDS: Final = 15.0
+POLL_SECONDS: Final = 0.2
+LOG_BYTES: Final = 10_000_000
+LOG_FILES: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A child process: its name, its command, and how to ask whether it is ready."""
+
+    name: str
+    command: Sequence[str]
+    is_ready: Callable[[], bool] | None = None
+    ready_line: str = ""
+
+
+@dataclass
+class _Child:
+    service: Service
+    process: subprocess.Popen[bytes] | None = None
+    started: float = 0.0
+    backoff: float = FIRST_BACKOFF_SECONDS
+    restart_at: float = 0.0
+    ready: bool = False
+    log: logging.Logger | None = field(default=None, repr=False)
+
+
+class Supervisor:
+    """Runs services until it is told to stop; says one line for each change of state."""
+
+    def __init__(
+        self, services: Sequence[Service], environment: Mapping[str, str], logs: Path, say: Callable[[str], None]
+    ) -> None:
+        self._children = [_Child(service) for service in services]
+        self._environment = dict(environment)
+        self._logs = logs
+        self._say = say
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        """Starts everything; returns once it was told to stop (SIGINT, SIGTERM, SIGHUP) and nothing runs any more."""
+        self._logs.mkdir(parents=True, exist_ok=True)
+        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(signum, lambda *_: self._stopping.set())
+        try:
+            for child in self._children:
+                self._start(child)
+            while not self._stopping.wait(POLL_SECONDS):
+                for child in self._children:
+                    self._look_after(child)
+        finally:
+            self._stop_all()
+
+    def _start(self, child: _Child) -> None:
+        child.log = child.log or _file_logger(child.service.name, self._logs)
+        # A session of its own: the terminal's Ctrl-C reaches the supervisor alone, which then stops all in order.
+        child.process = subprocess.Popen(  # noqa: S603 the commands are the pipeline's own
+            list(child.service.command),
+            env={**os.environ, **self._environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        child.started, child.ready = time.monotonic(), False
+        threading.Thread(target=_pump, args=(child.process, child.log), daemon=True).start()
+
+    def _look_after(self, child: _Child) -> None:
+        now = time.monotonic()
+        if child.process is None:
+            if now >= child.restart_at:
+                self._start(child)
+            return
+        code = child.process.poll()
+        if code is not None:
+            _end_group(child.process, signal.SIGKILL)
+            if now - child.started > HEALTHY_AFTER_SECONDS:
+                child.backoff = FIRST_BACKOFF_SECONDS
+            self._say(
+                f"{child.service.name}: ended ({_how(code)}), starting again in {child.backoff:.0f} s; "
+                f"log: {self._logs / child.service.name}.log"
+            )
+            child.process, child.restart_at = None, now + child.backoff
+            child.backoff = min(child.backoff * 2, LONGEST_BACKOFF_SECONDS)
+        elif not child.ready and (child.service.is_ready is None or child.service.is_ready()):
+            child.ready = True
+            self._say(f"{child.service.name}: {child.service.ready_line or 'running'}")
+
+    def _stop_all(self) -> None:
+        running = [child.process for child in self._children if child.process and child.process.poll() is None]
+        for process in running:
+            _end_group(process, signal.SIGTERM)
+        deadline = time.monotonic() + STOP_SECONDS
+        for process in running:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.0, deadline - time.monotonic()))
+        for process in running:
+            # Also where the child itself is gone: what it started may not be.
+            _end_group(process, signal.SIGKILL)
+            process.wait()
+
+
+@contextlib.contextmanager
+def only_one(lock_file: Path, what: str) -> Iterator[None]:
+    """Holds a lock while the block runs.
+
+    Raises:
+        UserError: another process holds it; the message names it.
+    """
+    lock_file.parent.mkdir(parents=True, exist_ok=True)
+    with lock_file.open("a+") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            handle.seek(0)
+            raise UserError(f"{what} runs already on {lock_file.parent}: process {handle.read().strip()}.") from error
+        handle.truncate(0)
+        handle.write(str(os.getpid()))
+        handle.flush()
+        yield
+
+
+def _end_group(process: subprocess.Popen[bytes], signum: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signum)
+
+
+def _how(code: int) -> str:
+    return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+
+
+def _file_logger(name: str, folder: Path) -> logging.Logger:
+    logger = logging.getLogger(f"btc_pipeline.service.{name}")
+    handler = RotatingFileHandler(folder / f"{name}.log", maxBytes=LOG_BYTES, backupCount=LOG_FILES)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger.handlers = [handler]
+    logger.propagate = False
+    logger.setLevel(logging.INFO)
+    return logger
+
+
+def _pump(process: subprocess.Popen[bytes], log: logging.Logger) -> None:
+    if process.stdout is None:
+        return
+    for line in process.stdout:
+        log.info("%s", line.decode(errors="replace").rstrip("\n"))
