@@ -113,6 +113,12 @@ class Settings(BaseSettings):
 
     _standard = field_validator("standard_intervals")(_canonical_intervals)
 
+    @field_validator("data_dir", "strategies_folder")
+    @classmethod
+    def _absolute(cls, path: Path) -> Path:
+        """Child processes may have another working directory."""
+        return path.expanduser().resolve()
+
     @classmethod
     def settings_customise_sources(
         cls,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -54,11 +55,12 @@ def execute(context: typer.Context) -> None:
 
 def _services(settings: Settings) -> list[Service]:
     grpc_port = str(_free_port())
-    grpc = ["--grpc-host", "127.0.0.1", "--grpc-port", grpc_port]
+    workspace = ["--workspace", str(_write_workspace(settings, grpc_port))]
     ui = f"http://{settings.dagster_host}:{settings.dagster_port}"
     api = f"http://{settings.api_host}:{settings.api_port}"
     code = ["code-server", "start", "--host", "127.0.0.1", "--port", grpc_port, "-m", "btc_pipeline.definitions"]
-    web = ["--host", settings.dagster_host, "--port", str(settings.dagster_port), *grpc]
+    api_address = ["--host", settings.api_host, "--port", str(settings.api_port)]
+    web = ["--host", settings.dagster_host, "--port", str(settings.dagster_port), *workspace]
     return [
         Service("code", [_program("dagster"), *code], _listens("127.0.0.1", int(grpc_port)), "definitions loaded"),
         Service(
@@ -68,15 +70,26 @@ def _services(settings: Settings) -> list[Service]:
             f"Dagster UI at {ui}",
         ),
         Service(
-            "daemon", [_program("dagster-daemon"), "run", *grpc], None, "schedules and queued runs are looked after"
+            "daemon",
+            [_program("dagster-daemon"), "run", *workspace],
+            None,
+            "schedules and queued runs are looked after",
         ),
         Service(
             "api",
-            [_program("uvicorn"), "api.app:app", "--host", settings.api_host, "--port", str(settings.api_port)],
+            [_program("uvicorn"), "api.app:create_app", "--factory", *api_address],
             _listens(settings.api_host, settings.api_port),
             f"API at {api}/docs",
         ),
     ]
+
+
+def _write_workspace(settings: Settings, grpc_port: str) -> Path:
+    """A workspace that names the code server; without it every process would load the definitions itself."""
+    path = settings.data_dir / "dagster" / "workspace.yaml"
+    location = {"host": "127.0.0.1", "port": int(grpc_port), "location_name": "btc_pipeline"}
+    path.write_text(json.dumps({"load_from": [{"grpc_server": location}]}))
+    return path
 
 
 def _program(name: str) -> str:

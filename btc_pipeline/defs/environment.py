@@ -31,7 +31,7 @@ def dagster_environment(settings: Settings) -> dict[str, str]:
         _create_dagster_database(settings)
     # SQLAlchemy 2.1 reads `postgresql://` as psycopg 3, which dagster-postgres does not speak: name the driver.
     url = database_uri(settings, DAGSTER_DATABASE).replace("postgresql://", "postgresql+psycopg2://", 1)
-    files = settings.data_dir.resolve() / "dagster"
+    files = settings.data_dir / "dagster"
     files.mkdir(parents=True, exist_ok=True)
     home = os.environ.get("DAGSTER_HOME") or str(PROJECT / "dagster_home")
     return {"DAGSTER_HOME": str(Path(home).resolve()), STORAGE_URL: url, FILES: str(files), **FAST_RANGES}

@@ -1,0 +1,147 @@
+"""What a notebook imports: stored candles and decisions as data frames."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from btc_pipeline.errors import UserError
+from btc_pipeline.market.intervals import Interval
+from btc_pipeline.settings import load_settings
+from btc_pipeline.storage.address import open_database
+from btc_pipeline.storage.connection import Database
+from btc_pipeline.storage.instruments import find_instrument
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CANDLES: Final = """
+SELECT time, open, high, low, close, volume, quote_volume, taker_buy_volume, trades,
+       minutes, quiet_minutes, expected_minutes, usable
+FROM candles
+WHERE symbol = $1 AND interval = $2 AND time >= $3 AND time < $4
+ORDER BY time
+"""
+DECISIONS: Final = """
+SELECT time, strategy, parameters::text AS parameters, version, target, type, confidence,
+       array_to_string(reasons, '; ') AS reasons, indicator_snapshot::text AS indicator_snapshot, origin, recorded_at
+FROM (
+    SELECT DISTINCT ON (strategy, parameters, time) *
+    FROM decisions
+    WHERE symbol = $1 AND interval = $2 AND time >= $3 AND time < $4 AND backtest_id IS NULL AND recorded_at <= $5
+    ORDER BY strategy, parameters, time, version DESC
+) newest
+WHERE NOT withdrawn AND ($6 = '' OR strategy = $6)
+ORDER BY time, strategy
+"""
+_EARLIEST: Final = "1970-01-01"
+_LATEST: Final = "2200-01-01"
+
+
+def load_candles(
+    symbol: str,
+    interval: str = "1m",
+    start: str | datetime | None = None,
+    end: str | datetime | None = None,
+    *,
+    align: str = "left",
+    database: Database | None = None,
+) -> pd.DataFrame:
+    """Stored candles of a symbol, ascending, indexed by `time` (datetime64[us, UTC]).
+
+    Args:
+        symbol: such as `BTC` or `BTCUSD.BITFINEX`.
+        interval: one that is materialised, such as `37m`.
+        start, end: the bars that open in [start, end); UTC where no zone is given.
+        align: `left` labels a bar by its open, `right` by its close.
+        database: another than the settings' own.
+
+    Returns:
+        open, high, low, close (quote currency, float64), volume (base currency, float64), quote_volume and
+        taker_buy_volume (float64, NaN where unknown), trades (Int64), minutes, quiet_minutes, expected_minutes,
+        usable (bool).
+
+    Raises:
+        UserError: unknown symbol or interval, or a time that cannot be read.
+
+    Example:
+        >>> load_candles("BTCUSD.BITFINEX", "37m", "2016-01-01", "2016-02-01")["close"].mean()  # doctest: +SKIP
+    """
+    if align not in ("left", "right"):
+        raise UserError(f"align {align!r} is neither 'left' nor 'right'.", field="align")
+    grid = Interval.parse(interval)
+    database = database or open_database(load_settings())
+    with database.arrow() as cursor:
+        instrument = find_instrument(cursor, symbol)
+        cursor.execute(CANDLES, (instrument.symbol, grid.name, *_window(start, end)))
+        frame = _utc(cursor.fetch_arrow_table().to_pandas())
+    if align == "right":
+        frame["time"] = _closes(frame["time"], grid)
+    return frame.astype({"trades": "Int64"}).set_index("time")
+
+
+def load_decisions(
+    symbol: str,
+    interval: str = "37m",
+    start: str | datetime | None = None,
+    end: str | datetime | None = None,
+    *,
+    strategy: str | None = None,
+    as_of: str | datetime | None = None,
+    database: Database | None = None,
+) -> pd.DataFrame:
+    """Logged decisions of a symbol, ascending, indexed by `time` (the bar's open, datetime64[us, UTC]).
+
+    Args:
+        strategy: only this one.
+        as_of: what was known at that time, instead of what holds now.
+
+    Returns:
+        strategy, parameters (JSON), version, target (Int64: -1, 0, 1; <NA> is no opinion), type, confidence,
+        reasons, indicator_snapshot (JSON), origin, recorded_at.
+
+    Raises:
+        UserError: unknown symbol or interval, or a time that cannot be read.
+    """
+    grid = Interval.parse(interval)
+    database = database or open_database(load_settings())
+    with database.arrow() as cursor:
+        instrument = find_instrument(cursor, symbol)
+        moment = _moment(as_of, "as_of", _LATEST)
+        cursor.execute(DECISIONS, (instrument.symbol, grid.name, *_window(start, end), moment, strategy or ""))
+        frame = _utc(cursor.fetch_arrow_table().to_pandas())
+    return frame.astype({"target": "Int64"}).set_index("time")
+
+
+def _window(start: str | datetime | None, end: str | datetime | None) -> tuple[datetime, datetime]:
+    first, last = _moment(start, "start", _EARLIEST), _moment(end, "end", _LATEST)
+    if first >= last:
+        raise UserError(f"start {first} is not before end {last}.", field="start")
+    return first, last
+
+
+def _moment(value: str | datetime | None, field: str, default: str) -> datetime:
+    import pandas as pd
+
+    try:
+        stamp = pd.Timestamp(default if value is None else value)
+        utc = stamp.tz_localize("UTC") if stamp.tzinfo is None else stamp.tz_convert("UTC")
+    except (ValueError, TypeError) as error:
+        raise UserError(
+            f"{field} {value!r} is not a time: write 2016-01-31 or 2016-01-31T12:00Z.", field=field
+        ) from error
+    moment: datetime = utc.to_pydatetime()
+    return moment
+
+
+def _utc(frame: pd.DataFrame) -> pd.DataFrame:
+    """ADBC's frames carry `UTC` in microseconds already; empty ones may not."""
+    return frame.astype({name: "datetime64[us, UTC]" for name in ("time", "recorded_at") if name in frame})
+
+
+def _closes(opens: Any, interval: Interval) -> Any:
+    import pandas as pd
+
+    minutes = opens.astype("int64").to_numpy() // 60_000_000
+    closes = interval.close(interval.slot(minutes)) * 60_000_000
+    return pd.Series(closes, index=opens.index).astype("datetime64[us]").dt.tz_localize("UTC")
