@@ -1,13 +1,19 @@
 -- Hypertables where the timescaledb extension is there, compression where its licence allows it; else plain tables.
 -- depends: 0002_indicators_and_decisions
 
+-- Creating the extension where it is not preloaded is a FATAL error, which no exception handler sees: ask first.
 DO $$
 BEGIN
-    IF EXISTS (SELECT FROM pg_available_extensions WHERE name = 'timescaledb') THEN
-        CREATE EXTENSION IF NOT EXISTS timescaledb;
+    IF EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb') THEN
+        RETURN;
     END IF;
-EXCEPTION WHEN insufficient_privilege OR object_not_in_prerequisite_state OR config_file_error THEN
-    RAISE NOTICE 'timescaledb is installed and cannot be enabled (%): using plain tables', SQLERRM;
+    IF EXISTS (SELECT FROM pg_available_extensions WHERE name = 'timescaledb')
+        AND current_setting('shared_preload_libraries') LIKE '%timescaledb%'
+    THEN
+        CREATE EXTENSION timescaledb;
+    END IF;
+EXCEPTION WHEN insufficient_privilege THEN
+    RAISE NOTICE 'timescaledb cannot be enabled (%): using plain tables', SQLERRM;
 END $$;
 
 DO $$
