@@ -1,4 +1,5 @@
 """The HTTP API: thin routers over `btc_pipeline.storage`.
 
-Belongs here: the application, routers, response schemas, the dashboard. Does not belong here: any computation of its own.
+Belongs here: the application, routers, response schemas, the dashboard. Does not belong here: any computation of its
+own.
 """

@@ -1,0 +1,80 @@
+"""The application: `uvicorn api.app:create_app --factory`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
+from fastapi import Depends, FastAPI
+
+from api.caching import CachingMiddleware
+from api.context import Context
+from api.database import Connections
+from api.errors import ERROR_RESPONSES, add_error_handlers
+from api.parameters import guard
+from api.routers import candles, decisions, export, health, home, indicators, instruments, quality, stats, strategies
+from btc_pipeline.pipeline.catalogue import build_catalogue
+from btc_pipeline.settings import Settings, load_settings
+
+PREFIX: Final = "/api/v1"
+DESCRIPTION: Final = """
+Candles, indicators and decisions of btc_pipeline.
+
+* **Times in**: ISO 8601 (a date or a time; UTC if it names no zone) or epoch milliseconds. Ranges are half-open,
+  `[start, end)`, and bound a bar's open time whatever `align` is.
+* **Times out**: ISO 8601 with `Z`; epoch milliseconds in `/candles/bulk`.
+* **Pages**: ascending by time. With `start`, from there on, and `next` is the address of what follows. Without it, the
+  newest rows, and `previous` is the address of those before.
+* **Bars**: `materialized` is false for bars made on the spot: of an interval that is not stored (`41m`), or after the
+  last stored bar. At most 500,000 minutes are read for them. `forming` bars have not closed and will change.
+* **Errors**: `{"detail": [{"field": ..., "message": ...}]}`; 422 for input that cannot be accepted, 404 for a name that
+  nothing answers to, 503 while the database is away.
+* Answers carry an ETag; `If-None-Match` is answered with 304.
+"""
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The application. The database need not be there yet.
+
+    Raises:
+        UserError: a setting is wrong.
+    """
+    chosen = load_settings() if settings is None else settings
+    catalogue = build_catalogue(chosen)
+    stored = tuple(interval for asset in catalogue.bars for interval in asset.intervals)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        connections = Connections(chosen)
+        app.state.context = Context(chosen, connections, stored)
+        connections.start()
+        try:
+            yield
+        finally:
+            await connections.close()
+
+    app = FastAPI(
+        title="btc_pipeline", version=product_version(), description=DESCRIPTION, lifespan=lifespan, redoc_url=None
+    )
+    app.add_middleware(CachingMiddleware)
+    add_error_handlers(app)
+    app.include_router(home.router, dependencies=[Depends(guard)], responses=_errors(422))
+    for module in (candles, indicators, decisions, strategies, instruments, quality, stats, health, export):
+        app.include_router(
+            module.router, prefix=PREFIX, dependencies=[Depends(guard)], responses=_errors(404, 422, 503)
+        )
+    return app
+
+
+def product_version() -> str:
+    """The installed version, or that of a source tree."""
+    try:
+        return version("btc-pipeline")
+    except PackageNotFoundError:
+        return "0.0.0"
+
+
+def _errors(*statuses: int) -> dict[int | str, dict[str, object]]:
+    return {status: ERROR_RESPONSES[status] for status in statuses}

@@ -1,0 +1,95 @@
+"""Errors as answers: one shape, the command line's words, never a traceback.
+
+Belongs here: which exception becomes which status. Does not belong here: raising them.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from api.schemas import ErrorBody
+from btc_pipeline.errors import UnknownNameError, UserError
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS: Final = 5
+
+ERROR_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
+    404: {"model": ErrorBody, "description": "A name that nothing answers to; the message offers the nearest."},
+    422: {"model": ErrorBody, "description": "Input that cannot be accepted; the message says what would be right."},
+    503: {"model": ErrorBody, "description": "The database does not answer; try again."},
+}
+"""What every endpoint may answer besides its own."""
+
+
+class DatabaseAwayError(Exception):
+    """The database does not answer, or is not ready."""
+
+
+class BusyError(Exception):
+    """As many large answers are being written as this process writes at a time."""
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Makes every error of the application an `ErrorBody`."""
+    app.add_exception_handler(UserError, _user_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(DatabaseAwayError, _away)
+    app.add_exception_handler(BusyError, _away)
+    app.add_exception_handler(Exception, _bug)
+
+
+def error_response(
+    status: int, problems: Sequence[tuple[str | None, str]], headers: dict[str, str] | None = None
+) -> JSONResponse:
+    """A response with (field, message) pairs."""
+    detail = [{"field": field, "message": message} for field, message in problems]
+    return JSONResponse(
+        {"detail": detail}, status_code=status, headers={"Cache-Control": "no-store", **(headers or {})}
+    )
+
+
+async def _user_error(_: Request, error: Exception) -> JSONResponse:
+    field = error.field if isinstance(error, UserError) else None
+    return error_response(404 if isinstance(error, UnknownNameError) else 422, [(field, str(error))])
+
+
+async def _validation_error(_: Request, error: Exception) -> JSONResponse:
+    problems = error.errors() if isinstance(error, RequestValidationError) else []
+    return error_response(422, [_sentence(problem) for problem in problems])
+
+
+def _sentence(problem: dict[str, Any]) -> tuple[str, str]:
+    field = ".".join(str(part) for part in problem["loc"][1:])
+    if problem["type"] == "missing":
+        return field, f"{field} is required."
+    said = str(problem["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+    return field, f"{field} {problem['input']!r:.40} is not valid: it {said[:1].lower()}{said[1:]}."
+
+
+async def _http_error(request: Request, error: Exception) -> JSONResponse:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+    if status == 404:
+        return error_response(404, [("path", f"there is no {request.url.path[:80]!r}; /docs lists what there is.")])
+    if status == 405:
+        return error_response(405, [("method", f"{request.method} is not possible here; use GET.")], headers)
+    detail = error.detail if isinstance(error, HTTPException) else str(error)
+    return error_response(status, [(None, str(detail))], headers)
+
+
+async def _away(_: Request, error: Exception) -> JSONResponse:
+    return error_response(503, [(None, str(error))], {"Retry-After": str(RETRY_SECONDS)})
+
+
+async def _bug(request: Request, error: Exception) -> JSONResponse:
+    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return error_response(500, [(None, "the server made a mistake, which is in its log.")])

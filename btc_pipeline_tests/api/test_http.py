@@ -1,0 +1,122 @@
+"""ETags, compression, the description, and a database that goes away."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+from starlette.testclient import TestClient
+
+from api.app import create_app
+from api.schemas import Home
+from btc_pipeline.settings import Settings
+from btc_pipeline.storage.connection import Database
+from btc_pipeline_tests.api.conftest import SYMBOL, settings_for
+
+PAGE = f"/api/v1/candles?symbol={SYMBOL}&interval=37m"
+BULK = f"/api/v1/candles/bulk?symbol={SYMBOL}&interval=37m"
+PLAIN = {"Accept-Encoding": "identity"}
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("path", [PAGE, BULK, "/api/v1/instruments", "/openapi.json", "/"])
+def test_a_known_answer_is_not_sent_again(client: TestClient, path: str) -> None:
+    for headers in (PLAIN, {"Accept-Encoding": "gzip"}):
+        first = client.get(path, headers=headers)
+        tag = first.headers["ETag"]
+        assert tag.startswith('"')
+        again = client.get(path, headers={**headers, "If-None-Match": f'"other", {tag}'})
+        assert (again.status_code, again.content) == (304, b"")
+        assert client.get(path, headers={**headers, "If-None-Match": '"other"'}).content == first.content
+
+
+def test_different_content_has_different_tags(client: TestClient) -> None:
+    paths = [PAGE, f"{PAGE}&limit=5", BULK, f"{BULK}&limit=5", f"{BULK}&align=right", f"{BULK}&columns=time"]
+    assert len({client.get(path).headers["ETag"] for path in paths}) == len(paths)
+    compressed, plain = client.get(PAGE), client.get(PAGE, headers=PLAIN)
+    assert compressed.headers["ETag"] != plain.headers["ETag"]
+
+
+def test_large_answers_are_compressed_for_who_asks(client: TestClient) -> None:
+    for path in (PAGE, BULK, f"/api/v1/export/csv?symbol={SYMBOL}&interval=1m"):
+        compressed, plain = client.get(path), client.get(path, headers=PLAIN)
+        assert compressed.headers["Content-Encoding"] == "gzip"
+        assert "Content-Encoding" not in plain.headers
+        assert compressed.content == plain.content
+        assert "Accept-Encoding" in plain.headers["Vary"]
+    assert "Content-Encoding" not in client.get("/").headers
+
+
+def test_home_says_what_this_is_and_its_links_work(client: TestClient) -> None:
+    home = Home.model_validate(client.get("/").json())
+    assert home.name == "btc_pipeline"
+    for address in home.links.values():
+        assert client.get(address).status_code in {200, 422}, address
+
+
+def test_the_description_has_examples_and_every_error(client: TestClient) -> None:
+    description = client.get("/openapi.json").json()
+    for path, methods in description["paths"].items():
+        responses = methods["get"]["responses"]
+        assert responses["422"]["content"]["application/json"]["schema"]["$ref"].endswith("/ErrorBody"), path
+        if path != "/":
+            assert {"404", "503"} <= set(responses)
+    parameters = description["paths"]["/api/v1/candles"]["get"]["parameters"]
+    assert {one["name"] for one in parameters} >= {"symbol", "interval", "start", "end", "limit", "align", "fill"}
+    assert parameters[0]["examples"]
+
+
+@contextmanager
+def running(settings: Settings) -> Iterator[TestClient]:
+    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+        yield client
+
+
+def test_a_database_that_is_away_at_the_start_is_a_503_and_comes_back(database: Database) -> None:
+    settings = settings_for(database)
+    with running(settings.model_copy(update={"db_port": 1})) as client:
+        assert client.get("/").status_code == 200
+        for path in (PAGE, BULK, "/api/v1/health", f"/api/v1/export/csv?symbol={SYMBOL}&interval=1m"):
+            answer = client.get(path)
+            assert answer.status_code == 503, answer.text
+            assert "does not answer" in answer.json()["detail"][0]["message"]
+            assert answer.headers["Retry-After"] == "5"
+        object.__setattr__(client.app.state.context.connections, "_settings", settings)  # type: ignore[attr-defined]
+        assert client.get("/api/v1/health").status_code == 200
+
+
+def test_connections_that_break_are_made_again(database: Database, server_uri: str) -> None:
+    name = psycopg.conninfo.conninfo_to_dict(database.uri)["dbname"]
+    with running(settings_for(database)) as client:
+        assert client.get("/api/v1/instruments").status_code == 200
+        with psycopg.connect(server_uri, autocommit=True) as admin:
+            admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+            assert client.get("/api/v1/instruments").status_code == 200
+            admin.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(sql.Identifier(str(name))))
+            admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+            for path in ("/api/v1/instruments", "/api/v1/health", PAGE):
+                assert client.get(path).status_code == 503
+            admin.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(sql.Identifier(str(name))))
+        assert client.get("/api/v1/instruments").status_code == 200
+
+
+def test_an_empty_database_answers_everywhere(database: Database) -> None:
+    with running(settings_for(database)) as client:
+        for name in ("instruments", "strategies", "data-quality", "health"):
+            assert client.get(f"/api/v1/{name}").status_code == 200
+        answer = client.get(PAGE)
+        assert answer.status_code == 404
+        assert "import-candles" in answer.json()["detail"][0]["message"]
+
+
+def test_the_application_imports_nothing_heavy() -> None:
+    code = "import sys, api.app; heavy = {'pandas', 'dagster', 'duckdb', 'pandera', 'adbc_driver_manager', 'yoyo'}"
+    code += "; assert not heavy & set(sys.modules), heavy & set(sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
