@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
+
+import psycopg
 
 from btc_pipeline.settings import PROJECT, Settings
 from btc_pipeline.storage.address import DAGSTER_DATABASE, database_uri
@@ -41,4 +44,6 @@ def _create_dagster_database(settings: Settings) -> None:
     with Database(database_uri(settings)).rows(autocommit=True) as connection:
         there = connection.execute("SELECT FROM pg_database WHERE datname = %s", (DAGSTER_DATABASE,)).fetchone()
         if there is None:
-            connection.execute(f"CREATE DATABASE {DAGSTER_DATABASE}")
+            # Services start at once, and another may have been faster.
+            with suppress(psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
+                connection.execute(f"CREATE DATABASE {DAGSTER_DATABASE}")
