@@ -262,23 +262,16 @@ def _candles(rows: Sequence[asyncpg.Record], scale: Scale) -> Candles:
 
 def rows_of(bars: Candles, now: int) -> list[dict[str, Any]]:
     """Bars made on the spot as rows."""
-    names = ("open", "high", "low", "close", "volume")
-    forming = (bars.close_time > now).tolist() if len(bars) else []
-    rows = []
-    for i in range(len(bars)):
-        row: dict[str, Any] = {"time": to_datetime(int(bars.time[i]))}
-        row |= {name: float(getattr(bars, name)[i]) for name in names}
-        row["quote_volume"] = _known(bars.quote_volume[i])
-        row["taker_buy_volume"] = _known(bars.taker_buy_volume[i])
-        row["trades"] = None if bars.trades[i] == UNKNOWN_TRADES else int(bars.trades[i])
-        row |= {name: int(getattr(bars, name)[i]) for name in ("minutes", "quiet_minutes", "expected_minutes")}
-        row |= {"usable": bool(bars.usable[i]), "materialized": False, "forming": forming[i]}
-        rows.append(row)
-    return rows
-
-
-def _known(value: np.float64) -> float | None:
-    return None if isnan(value) else float(value)
+    columns: dict[str, list[Any]] = {
+        "time": [to_datetime(minute) for minute in bars.time.tolist()],
+        **{name: getattr(bars, name).tolist() for name in BAR_COLUMNS[1:]},
+        "materialized": [False] * len(bars),
+        "forming": (bars.close_time > now).tolist() if len(bars) else [],
+    }
+    for name in ("quote_volume", "taker_buy_volume"):
+        columns[name] = [None if isnan(value) else value for value in columns[name]]
+    columns["trades"] = [None if count == UNKNOWN_TRADES else count for count in columns["trades"]]
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
 async def bar_before(connections: Connections, request: BarRequest, start: int) -> dict[str, Any] | None:

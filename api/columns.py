@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic_core import to_json
 
+from api.memory import give_back
 from api.parameters import Align
 from btc_pipeline.market.candles import Candles
 from btc_pipeline.market.intervals import Int64Array, Interval
@@ -89,7 +90,7 @@ def json_columns(head: dict[str, Any], table: pa.Table) -> Iterator[bytes]:
         yield b"]"
     yield b"}}"
     del table
-    pa.default_memory_pool().release_unused()
+    give_back()
 
 
 def _plain(column: pa.ChunkedArray) -> list[Any]:
@@ -110,6 +111,8 @@ def ipc_stream(table: pa.Table) -> Iterator[bytes]:
             writer.write_batch(batch)
             yield _drain(buffer)
     yield _drain(buffer)
+    del table
+    give_back()
 
 
 def csv(batches: Iterable[pa.RecordBatch | pa.Table], *, quoting: str = "none") -> Iterator[bytes]:

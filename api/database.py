@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import anyio.to_thread
 import asyncpg
-import pyarrow as pa
 from anyio import CapacityLimiter
 
 from api.errors import BusyError, DatabaseAwayError
+from api.memory import give_back
 from btc_pipeline.errors import UserError
 from btc_pipeline.settings import Settings
 from btc_pipeline.storage.address import open_database
@@ -114,12 +114,12 @@ class Connections:
                 with self._cursor() as cursor:
                     return read(cursor)
             finally:
-                pa.default_memory_pool().release_unused()
+                give_back()
 
         return await anyio.to_thread.run_sync(run, limiter=self._limiter)
 
-    async def stream(self, read: Callable[[Cursor], Iterator[T]]) -> Iterator[T]:
-        """A large read whose results are taken as they come; the first is there when this returns.
+    async def stream(self, read: Callable[[Cursor], Iterator[T]]) -> Generator[T, None, None]:
+        """A large read whose results are taken as they come; the first is there when this returns. To be closed.
 
         Raises:
             DatabaseAwayError: the database does not answer.
@@ -135,12 +135,12 @@ class Connections:
                     yield from read(cursor)
             finally:
                 self._streams.release()
-                pa.default_memory_pool().release_unused()
+                give_back()
 
         results = run()
         first = await anyio.to_thread.run_sync(next, results, None)
 
-        def all_of_them() -> Iterator[T]:
+        def all_of_them() -> Generator[T, None, None]:
             try:
                 if first is not None:
                     yield first

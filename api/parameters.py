@@ -38,13 +38,20 @@ class Align(StrEnum):
 
 SymbolText = Annotated[
     str,
-    Query(description="`BTC` (Hyperliquid's perpetual) or `NAME.VENUE`.", openapi_examples={"one": {"value": "BTC"}}),
+    Query(
+        description="`BTC` (Hyperliquid's perpetual) or `NAME.VENUE`.",
+        openapi_examples={"one": {"value": "BTC"}},
+        json_schema_extra={"pattern": r"^([A-Z0-9][A-Z0-9:@/_-]{0,30}\.[A-Z][A-Z0-9_-]{0,30}|BTC|cbBTC|cbBTC-PERP)$"},
+    ),
 ]
 IntervalText = Annotated[
     str,
     Query(
         description="`1m` to `1440m`, `1h` to `24h`, `1d`, `3d`, `1w` or `1M`; stored or not.",
         openapi_examples={"stored": {"value": "37m"}, "made on the spot": {"value": "41m"}},
+        json_schema_extra={
+            "pattern": r"^(([1-9][0-9]{0,2}|1[0-3][0-9]{2}|14[0-3][0-9]|1440)m|([1-9]|1[0-9]|2[0-4])h|1d|3d|1w|1M)$"
+        },
     ),
 ]
 StartText = Annotated[

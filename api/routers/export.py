@@ -16,6 +16,7 @@ from api.context import ContextDependency
 from api.paging import DISTANT_FUTURE, DISTANT_PAST
 from api.parameters import Align, AlignChoice, EndText, IntervalText, StartText, SymbolText, parse_range
 from api.routers.candles import bar_request
+from api.streaming import ClosingResponse
 from btc_pipeline.storage.queries import (
     BAR_COLUMNS,
     EXPORT_DECISIONS,
@@ -75,7 +76,7 @@ async def export_csv(
         yield from csv((right_labels(table, wanted.interval, align) for table in tables), quoting=quoting)
 
     name = f"{wanted.bounds.instrument.symbol}_{wanted.interval}_{what}.csv".replace("/", "-").replace(":", "-")
-    return StreamingResponse(
+    return ClosingResponse(
         await context.connections.stream(read),
         media_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="{name}"'},

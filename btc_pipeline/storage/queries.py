@@ -218,7 +218,12 @@ def stream_rows(cursor: Cursor, statement: str, parameters: Sequence[object]) ->
     cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(BATCH_BYTES)})
     cursor.execute(with_literals(statement, parameters))
     with cursor.fetch_record_batch() as reader:
-        yield from reader
+        try:
+            yield from reader
+        except GeneratorExit:
+            # Whoever asked has gone: PostgreSQL need not write the rest.
+            cursor.adbc_cancel()
+            raise
 
 
 def read_table(cursor: Cursor, statement: str, parameters: Sequence[object]) -> pa.Table:

@@ -7,17 +7,26 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
+import pyarrow as pa
 import pytest
 from psycopg import sql
 from starlette.testclient import TestClient
 
 from api.app import create_app
+from api.database import MAX_LARGE_READS, Connections
+from api.errors import BusyError
 from api.schemas import Home
+from btc_pipeline.market.intervals import MINUTE
 from btc_pipeline.settings import Settings
 from btc_pipeline.storage.connection import Database
-from btc_pipeline_tests.api.conftest import SYMBOL, settings_for
+from btc_pipeline.storage.queries import BAR_COLUMNS, stream_bars
+from btc_pipeline_tests.api.conftest import MINUTES, START, SYMBOL, settings_for
+
+if TYPE_CHECKING:
+    from adbc_driver_manager.dbapi import Cursor
 
 PAGE = f"/api/v1/candles?symbol={SYMBOL}&interval=37m"
 BULK = f"/api/v1/candles/bulk?symbol={SYMBOL}&interval=37m"
@@ -113,6 +122,31 @@ def test_an_empty_database_answers_everywhere(database: Database) -> None:
         answer = client.get(PAGE)
         assert answer.status_code == 404
         assert "import-candles" in answer.json()["detail"][0]["message"]
+
+
+async def test_a_stream_that_is_left_gives_its_connection_back(filled: Database) -> None:
+    connections = Connections(settings_for(filled))
+
+    def read(cursor: Cursor) -> Iterator[pa.RecordBatch]:
+        yield from stream_bars(cursor, SYMBOL, MINUTE, BAR_COLUMNS, START, START + MINUTES, 10**9)
+
+    try:
+        for _ in range(MAX_LARGE_READS + 1):
+            first, second = [await connections.stream(read) for _ in range(MAX_LARGE_READS)]
+            assert next(first).num_rows < MINUTES, "more is to come"
+            with pytest.raises(BusyError, match="already"):
+                await connections.stream(read)
+            first.close()
+            assert sum(batch.num_rows for batch in second) > 2 * 1440
+            second.close()
+    finally:
+        await connections.close()
+    with filled.rows() as connection:
+        row = connection.execute(
+            "SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'COPY%' "
+            "AND state = 'active'"
+        ).fetchone()
+    assert row == {"n": 0}
 
 
 def test_the_application_imports_nothing_heavy() -> None:

@@ -23,7 +23,7 @@ SCHEMA = schemathesis.openapi.from_dict(DESCRIPTION)
 SCHEMA.config.update(base_url="http://testserver")
 
 FEW = settings(
-    max_examples=40,
+    max_examples=25,
     deadline=None,
     derandomize=True,
     phases=[Phase.explicit, Phase.generate],
