@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 from fastapi import Depends, FastAPI
+from fastapi_offline import FastAPIOffline
 
 from api.caching import CachingMiddleware
 from api.context import Context
@@ -55,7 +56,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         finally:
             await connections.close()
 
-    app = FastAPI(
+    # The page at /docs with its scripts from here: a machine without the internet shows it, too.
+    app = FastAPIOffline(
         title="btc_pipeline", version=product_version(), description=DESCRIPTION, lifespan=lifespan, redoc_url=None
     )
     app.add_middleware(CachingMiddleware)
