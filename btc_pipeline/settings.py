@@ -9,12 +9,19 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from datetime import date
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from btc_pipeline.errors import UserError
 from btc_pipeline.indicators.registry import IndicatorSpec
@@ -128,8 +135,8 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        yaml = YamlConfigSettingsSource(settings_cls, yaml_file=config_file())
-        return init_settings, env_settings, dotenv_settings, yaml, file_secret_settings
+        file = InitSettingsSource(settings_cls, _read_config(config_file()))
+        return init_settings, env_settings, dotenv_settings, file, file_secret_settings
 
     @property
     def rule(self) -> UsabilityRule:
@@ -184,8 +191,38 @@ def load_settings(**overrides: Any) -> Settings:
         raise UserError(f"{CONFIG_VARIABLE}: there is no file {config_file()}.")
     try:
         return Settings(**overrides).validated()
+    except SettingsError as error:
+        raise UserError(f"config: {error}: lists and mappings are JSON in the environment.") from error
     except ValidationError as error:
         raise UserError("; ".join(_sentence(problem) for problem in error.errors())) from error
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    """What the settings file says; nothing where there is none.
+
+    Raises:
+        UserError: not readable, not YAML, no mapping, or a key that is no setting, which nobody would ever read.
+    """
+    import yaml
+
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise UserError(f"config: {path}: {where}{error.problem or error.context}.") from error
+    except (OSError, UnicodeError, yaml.YAMLError) as error:
+        raise UserError(f"config: {path} cannot be read: {' '.join(str(error).split())}.") from error
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise UserError(f"config: {path}: not a mapping; write `name: value` lines, such as start_date: 2015-01-01.")
+    for key in found:
+        if str(key).lower() not in Settings.model_fields:
+            near = get_close_matches(str(key), Settings.model_fields, n=1)
+            hint = f"Did you mean {near[0]}?" if near else f"Settings are {', '.join(Settings.model_fields)}."
+            raise UserError(f"config: {path}: {key!r} is no setting. {hint}")
+    return found
 
 
 def _sentence(problem: Mapping[str, Any]) -> str:
