@@ -6,5 +6,6 @@ from typing import Final
 
 from rich.console import Console
 
-answers: Final = Console(highlight=False)
-errors: Final = Console(stderr=True, highlight=False)
+# A sentence is one line, however narrow the terminal: others read the output, too.
+answers: Final = Console(highlight=False, soft_wrap=True)
+errors: Final = Console(stderr=True, highlight=False, soft_wrap=True)

@@ -24,13 +24,13 @@ def start() -> None:
     """Starts the embedded server and brings the schema up to date."""
     settings = load_settings()
     open_database(settings)
-    answers.print(_state(settings))
+    answers.print(_state(settings), markup=False)
 
 
 @app.command("status")
 def status() -> None:
     """Says where the database is and whether it runs."""
-    answers.print(_state(load_settings()))
+    answers.print(_state(load_settings()), markup=False)
 
 
 @app.command("stop")
@@ -38,14 +38,14 @@ def stop() -> None:
     """Stops the embedded server; who is connected loses the connection."""
     settings = load_settings()
     if settings.db_host:
-        answers.print(f"DB_HOST is set: the server at {settings.db_host} is not this command's to stop.")
+        answers.print(f"DB_HOST is set: the server at {settings.db_host} is not this command's to stop.", markup=False)
         return
     server = EmbeddedServer(settings.data_dir)
     if not server.running():
-        answers.print(f"the database in {settings.data_dir} is not running")
+        answers.print(f"the database in {settings.data_dir} is not running", markup=False)
         return
     server.stop()
-    answers.print(f"the database in {settings.data_dir} is stopped")
+    answers.print(f"the database in {settings.data_dir} is stopped", markup=False)
 
 
 def _state(settings: Settings) -> str:

@@ -45,7 +45,8 @@ def import_candles(
     """Imports a file of 1m candles: all of it, or nothing."""
     longest = parse_minutes(outage_after, "outage-after")
     if not file.is_file():
-        raise UserError(f"FILE {str(file)!r} does not exist.", field="file")
+        problem = "is not a file" if file.exists() else "does not exist"
+        raise UserError(f"FILE {str(file)!r} {problem}.", field="file")
     database = open_database(load_settings())
     with errors.status("importing") as status:
         report = import_file(
@@ -65,8 +66,7 @@ def _print(report: ImportReport) -> None:
     first, last = to_datetime(report.first), to_datetime(report.last)
     answers.print(
         f"{report.instrument.symbol}: {report.rows:,} rows ({report.layout}), {first:%Y-%m-%d %H:%M} to "
-        f"{last:%Y-%m-%d %H:%M} UTC",
-        soft_wrap=True,
+        f"{last:%Y-%m-%d %H:%M} UTC"
     )
     answers.print(f"  {report.added:,} new, {report.replaced:,} replaced, {report.unchanged:,} known already")
     answers.print(f"  {report.quiet:,} minutes without trades, {report.unknown:,} minutes missing")

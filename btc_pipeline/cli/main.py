@@ -6,6 +6,7 @@ import logging
 import sys
 
 import typer
+from rich.markup import escape
 
 from btc_pipeline.cli import database, importing, materializing, services
 from btc_pipeline.cli.console import errors
@@ -31,14 +32,8 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        errors.print(f"[red]error:[/red] {_escaped(error)}", soft_wrap=True)
+        errors.print(f"[red]error:[/red] {escape(str(error))}")
         sys.exit(2)
     except KeyboardInterrupt:
         errors.print("stopped")
         sys.exit(130)
-
-
-def _escaped(error: UserError) -> str:
-    from rich.markup import escape
-
-    return escape(str(error))

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from btc_pipeline.cli.console import answers, errors
@@ -99,7 +100,7 @@ def _run(settings: Settings, days: range, instruments: Sequence[Instrument], ass
     from btc_pipeline.defs.launch import run_in_process
 
     names = list(assets)
-    answers.print(f"{_span(days)}: {', '.join(names)}", soft_wrap=True)
+    answers.print(f"{_span(days)}: {', '.join(names)}")
     with _progress() as progress:
         bar = progress.add_task("starting Dagster", total=len(names) * len(instruments))
 
@@ -107,15 +108,14 @@ def _run(settings: Settings, days: range, instruments: Sequence[Instrument], ass
             progress.update(bar, advance=1, description=f"{report.asset} {report.symbol}")
             progress.print(
                 f"  {report.asset:<16} {report.symbol:<16} {report.rows:>9,} rows; days: "
-                f"{len(report.recomputed):,} recomputed, {len(report.written):,} written",
-                soft_wrap=True,
+                f"{len(report.recomputed):,} recomputed, {len(report.written):,} written"
             )
 
         outcome = run_in_process(settings, days, [i.symbol for i in instruments], names, show)
     for line in outcome.failed_checks:
-        answers.print(f"  [yellow]check[/yellow] {line}", soft_wrap=True)
+        answers.print(f"  [yellow]check[/yellow] {escape(line)}")
     if outcome.error:
-        errors.print(f"[red]failed:[/red] {outcome.error}", soft_wrap=True)
+        errors.print(f"[red]failed:[/red] {escape(outcome.error)}")
         errors.print(f"run {outcome.run_id} in the Dagster UI has the whole story")
         raise typer.Exit(1)
 
@@ -167,6 +167,10 @@ def _days(
         )
     if stop > today() + 1:
         raise UserError(f"--end {end} is after tomorrow, {to_date(today() + 1)}.", field="end")
+    if begin >= stop and not end:
+        raise UserError(f"--start {start} is after the last stored day, {to_date(stop - 1)}.", field="start")
+    if begin >= stop and not start:
+        raise UserError(f"--end {end} is not after the first stored day, {to_date(begin)}.", field="end")
     if begin >= stop:
         raise UserError(f"--start {to_date(begin)} is not before --end {to_date(stop)}.", field="start")
     return range(begin, stop)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import typer
+from rich.markup import escape
 
 from btc_pipeline.cli.console import errors
 from btc_pipeline.defs.environment import dagster_environment
@@ -102,6 +103,10 @@ def _program(name: str) -> str:
 
 
 def _check_ports(settings: Settings) -> None:
+    if settings.dagster_port == settings.api_port:
+        raise UserError(
+            f"BTC_PIPELINE_DAGSTER_PORT and BTC_PIPELINE_API_PORT are both {settings.api_port}: choose another for one."
+        )
     wanted = (
         ("BTC_PIPELINE_DAGSTER_PORT", settings.dagster_host, settings.dagster_port),
         ("BTC_PIPELINE_API_PORT", settings.api_host, settings.api_port),
@@ -142,4 +147,4 @@ def _stop_database(server: EmbeddedServer) -> None:
 
 
 def _say(line: str) -> None:
-    errors.print(f"[dim]{time.strftime('%H:%M:%S', time.gmtime())}[/dim] {line}", soft_wrap=True)
+    errors.print(f"[dim]{time.strftime('%H:%M:%S', time.gmtime())}[/dim] {escape(line)}")
