@@ -113,7 +113,8 @@ class Supervisor:
             self._say(f"{child.service.name}: {child.service.ready_line or 'running'}")
 
     def _stop_all(self) -> None:
-        running = [child.process for child in self._children if child.process and child.process.poll() is None]
+        # Also a child that ended just now: what it started may live.
+        running = [child.process for child in self._children if child.process]
         for process in running:
             _end_group(process, signal.SIGTERM)
         deadline = time.monotonic() + STOP_SECONDS
@@ -121,7 +122,6 @@ class Supervisor:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.0, deadline - time.monotonic()))
         for process in running:
-            # Also where the child itself is gone: what it started may not be.
             _end_group(process, signal.SIGKILL)
             process.wait()
 
@@ -133,8 +133,12 @@ def only_one(lock_file: Path, what: str) -> Iterator[None]:
     Raises:
         UserError: another process holds it; the message names it.
     """
-    lock_file.parent.mkdir(parents=True, exist_ok=True)
-    with lock_file.open("a+") as handle:
+    try:
+        lock_file.parent.mkdir(parents=True, exist_ok=True)
+        handle = lock_file.open("a+")
+    except OSError as error:
+        raise UserError(f"cannot use the folder {lock_file.parent} ({error.strerror}): choose another one.") from error
+    with handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
