@@ -74,5 +74,6 @@ def unreachable(uri: str, error: Exception) -> str:
     """One line for a database that does not answer; the password is left out."""
     parts = psycopg.conninfo.conninfo_to_dict(uri)
     where = f"{parts.get('dbname')} at {parts.get('host')}:{parts.get('port', 5432)} as {parts.get('user')}"
-    said = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+    # The first line is the reason; what follows asks whether the server runs, or repeats it for every address.
+    said = (str(error).strip().splitlines() or [type(error).__name__])[0].strip().rstrip(".")
     return f"the database does not answer ({where}): {said}. Check DB_HOST, DB_PORT, DB_NAME, DB_USER and DB_PASSWORD."
