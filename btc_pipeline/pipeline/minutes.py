@@ -14,7 +14,7 @@ from btc_pipeline.market.instruments import Instrument
 from btc_pipeline.market.intervals import MINUTES_PER_DAY, Int64Array
 from btc_pipeline.market.spans import Spans
 from btc_pipeline.pipeline.catalogue import MINUTES_ASSET
-from btc_pipeline.pipeline.content import day_digests, minutes_parts
+from btc_pipeline.pipeline.content import EMPTY, day_digests, minutes_parts
 from btc_pipeline.pipeline.refresh import Report, count_and_last, pieces, read_minutes
 from btc_pipeline.pipeline.schemas import Offence, drop_rows, find_offences
 from btc_pipeline.storage.candles import first_and_last_minute
@@ -63,7 +63,8 @@ def _refresh_piece(cursor: Cursor, instrument: Instrument, days: range, now: int
     parts = minutes_parts(minutes, vouched)[:1]
     rows = [DigestRow(day, digests[day], digests[day], *count_and_last(parts, range(day, day + 1))) for day in days]
     save_digests(cursor, symbol, MINUTES_ASSET, [row for row in rows if row.rows or row.day in known])
-    return Report(MINUTES_ASSET, symbol, days, stale, stale, *count_and_last(parts, days), digests=digests)
+    recorded = [day for day in stale if day in known or digests[day] != EMPTY]
+    return Report(MINUTES_ASSET, symbol, days, recorded, recorded, *count_and_last(parts, days), digests=digests)
 
 
 def _missing(cursor: Cursor, symbol: str, time: Int64Array, vouched: Int64Array, days: range, now: int) -> Spans:
