@@ -45,6 +45,8 @@ def refresh_indicators(
     for piece in pieces(days):
         with database.arrow() as cursor:
             lock(cursor, asset.name, instrument.symbol)
+            if not verify_only:
+                define_indicators(cursor, _definitions(asset))
             report.add(_refresh_piece(cursor, asset, instrument, piece, now, verify_only=verify_only))
     return report
 
@@ -76,8 +78,6 @@ def _refresh_piece(
             delete_indicators(cursor, instrument.symbol, asset.interval, start, end)
     renewed = _in_days(made, changed)
     validate_indicators(renewed)
-    if changed:
-        define_indicators(cursor, _definitions(asset))
     append_indicators(cursor, instrument.symbol, asset.interval, renewed)
     return refresh.record(written)
 

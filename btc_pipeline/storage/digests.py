@@ -38,7 +38,8 @@ INSERT INTO partition_digests (asset, symbol, day)
 SELECT 'candles_1m', symbol, day FROM touched_days
 ON CONFLICT (asset, symbol, day) DO UPDATE SET content_digest = NULL, inputs_digest = NULL, updated_at = now()
 """
-LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
+LOCK: Final = "SELECT pg_advisory_lock(hashtextextended($1, 0))"
+NEW_SNAPSHOT: Final = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +62,15 @@ class DigestRow:
 
 
 def lock(cursor: Cursor, asset: str, symbol: str) -> None:
-    """Waits until no other transaction writes that asset of that symbol; held to the end of the transaction."""
+    """Waits until nobody else writes that asset of that symbol; held until the connection closes.
+
+    Comes before anything else: it ends the transaction and begins another. A REPEATABLE READ transaction sees what was
+    there when its first statement began. Were that the one that waits, it would not see what it waited for.
+    """
     cursor.execute(LOCK, (f"{asset}/{symbol}",))
     cursor.fetchall()
+    cursor.connection.commit()
+    cursor.execute(NEW_SNAPSHOT)
 
 
 def read_digests(cursor: Cursor, symbol: str, asset: str, first_day: int, end_day: int) -> dict[int, StoredDigest]:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from btc_pipeline.market.candles import BoolArray, Float64Array
 from btc_pipeline.market.intervals import Int64Array, Interval
-from btc_pipeline.storage.digests import through_temporary_table
+from btc_pipeline.storage.digests import lock, through_temporary_table
 from btc_pipeline.storage.times import from_timestamps, to_datetime, to_timestamps
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ WHERE symbol = $1 AND interval = $2 AND time >= $3 AND time < $4
 ORDER BY indicator_name, time
 """
 DELETE_WINDOW: Final = "DELETE FROM indicators WHERE symbol = $1 AND interval = $2 AND time >= $3 AND time < $4"
+READ_DEFINITIONS: Final = "SELECT indicator_name, indicator, output, parameters::text FROM indicator_definitions"
 DEFINE: Final = """
 INSERT INTO indicator_definitions (indicator_name, indicator, output, parameters)
 SELECT indicator_name, indicator, output, parameters::jsonb FROM new_definitions
@@ -82,7 +83,19 @@ def append_indicators(cursor: Cursor, symbol: str, interval: Interval, values: M
 
 
 def define_indicators(cursor: Cursor, definitions: Mapping[str, Definition]) -> None:
-    """Records what the names mean, so that parameters can be looked up."""
+    """Records what the names mean, so that parameters can be looked up.
+
+    Comes before other statements: where a name is new, it begins another transaction (`digests.lock`), because assets
+    of several intervals and symbols define the same names.
+    """
+    cursor.execute(READ_DEFINITIONS)
+    known = {
+        row["indicator_name"]: Definition(row["indicator"], row["output"], json.loads(row["parameters"]))
+        for row in cursor.fetch_arrow_table().to_pylist()
+    }
+    if all(known.get(name) == definition for name, definition in definitions.items()):
+        return
+    lock(cursor, "indicator_definitions", "")
     table = pa.table(
         {
             "indicator_name": list(definitions),
