@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from btc_pipeline.market.candles import UNKNOWN_TRADES, Candles, Float64Array, Scale
 from btc_pipeline.market.intervals import Int64Array, Interval
+from btc_pipeline.storage.reading import read_table
 from btc_pipeline.storage.times import from_timestamps, to_datetime, to_timestamps
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ SELECT (SELECT time FROM candles WHERE symbol = $1 AND interval = '1m' ORDER BY 
 
 def read_candles(cursor: Cursor, symbol: str, interval: Interval, scale: Scale, start: int, end: int) -> Candles:
     """The stored bars of a symbol that open in the epoch minutes [start, end)."""
-    cursor.execute(READ_WINDOW, (symbol, interval.name, to_datetime(start), to_datetime(end)))
-    return from_arrow(cursor.fetch_arrow_table(), interval, scale)
+    window = (symbol, interval.name, to_datetime(start), to_datetime(end))
+    return from_arrow(read_table(cursor, READ_WINDOW, window), interval, scale)
 
 
 def first_and_last_minute(cursor: Cursor, symbol: str) -> tuple[int, int] | None:

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from btc_pipeline.market.intervals import Int64Array, Interval
 from btc_pipeline.storage.digests import through_temporary_table
+from btc_pipeline.storage.reading import read_table
 from btc_pipeline.storage.times import from_timestamps, to_datetime, to_timestamps
 from btc_pipeline.strategies.base import NO_OPINION, TargetArray
 from btc_pipeline.strategies.decisions import Decisions, canonical_json
@@ -61,11 +62,8 @@ def read_latest(
     end: int,
 ) -> LatestVersions:
     """The newest versions of the decisions at bars that open in [start, end)."""
-    cursor.execute(
-        READ_LATEST,
-        (symbol, interval.name, strategy, canonical_json(parameters), to_datetime(start), to_datetime(end)),
-    )
-    table = cursor.fetch_arrow_table()
+    who = (symbol, interval.name, strategy, canonical_json(parameters))
+    table = read_table(cursor, READ_LATEST, (*who, to_datetime(start), to_datetime(end)))
     time = from_timestamps(table["time"])
     decisions = Decisions(
         time,

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from btc_pipeline.market.candles import BoolArray, Float64Array
 from btc_pipeline.market.intervals import Int64Array, Interval
 from btc_pipeline.storage.digests import lock, through_temporary_table
+from btc_pipeline.storage.reading import read_table
 from btc_pipeline.storage.times import from_timestamps, to_datetime, to_timestamps
 
 if TYPE_CHECKING:
@@ -57,8 +58,7 @@ class Definition:
 
 def read_indicators(cursor: Cursor, symbol: str, interval: Interval, start: int, end: int) -> dict[str, IndicatorRows]:
     """The stored values at bars that open in [start, end), by indicator name."""
-    cursor.execute(READ_WINDOW, (symbol, interval.name, to_datetime(start), to_datetime(end)))
-    table = cursor.fetch_arrow_table()
+    table = read_table(cursor, READ_WINDOW, (symbol, interval.name, to_datetime(start), to_datetime(end)))
     names = table["indicator_name"]
     found = {}
     for name in pc.unique(names).to_pylist():

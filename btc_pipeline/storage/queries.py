@@ -8,12 +8,10 @@ Statements take their values as parameters ($1, ...), so that ADBC and asyncpg c
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
-from psycopg import sql
 
 from btc_pipeline.errors import UserError
 from btc_pipeline.market.candles import Candles
@@ -22,6 +20,7 @@ from btc_pipeline.market.intervals import MINUTE, MINUTES_PER_DAY, Interval
 from btc_pipeline.market.resampling import UsabilityRule, resample
 from btc_pipeline.market.spans import Spans
 from btc_pipeline.storage.candles import READ_WINDOW, from_arrow
+from btc_pipeline.storage.reading import BATCH_BYTES, read_table, with_literals
 from btc_pipeline.storage.times import to_datetime
 from btc_pipeline.storage.vouched import read_vouched
 
@@ -30,10 +29,6 @@ if TYPE_CHECKING:
 
 MAX_SOURCE_MINUTES: Final = 500_000
 """Bars that are not stored are made from at most this many minutes at a time: about a year."""
-
-BATCH_BYTES: Final = 1 << 20
-
-_PLACE: Final = re.compile(r"\$([0-9]+)")
 
 BAR_COLUMNS: Final = (
     "time", "open", "high", "low", "close", "volume", "quote_volume", "taker_buy_volume", "trades",
@@ -224,23 +219,6 @@ def stream_rows(cursor: Cursor, statement: str, parameters: Sequence[object]) ->
             # Whoever asked has gone: PostgreSQL need not write the rest.
             cursor.adbc_cancel()
             raise
-
-
-def read_table(cursor: Cursor, statement: str, parameters: Sequence[object]) -> pa.Table:
-    """All rows of a statement."""
-    cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(BATCH_BYTES)})
-    cursor.execute(with_literals(statement, parameters))
-    return cursor.fetch_arrow_table()
-
-
-def with_literals(statement: str, parameters: Sequence[object]) -> str:
-    """The statement with psycopg's literals in place of $1, $2, ...
-
-    ADBC reads by COPY, a batch at a time, only where a statement has no parameters; with them, PostgreSQL's whole
-    answer lies in memory first (660,000 bars: 0.8 s and 270 MB, against 0.4 s and 5 MB).
-    """
-    literals = [sql.Literal(value).as_string(None) for value in parameters]
-    return _PLACE.sub(lambda match: literals[int(match[1]) - 1], statement)
 
 
 def make_bars(cursor: Cursor, instrument: Instrument, interval: Interval, slots: range, rule: UsabilityRule) -> Candles:

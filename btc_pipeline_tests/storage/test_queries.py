@@ -15,15 +15,8 @@ from btc_pipeline.market.spans import Spans
 from btc_pipeline.storage.connection import Database
 from btc_pipeline.storage.instruments import upsert_instrument
 from btc_pipeline.storage.minutes import write_minutes
-from btc_pipeline.storage.queries import (
-    BATCH_BYTES,
-    bars_statement,
-    check_source_minutes,
-    make_bars,
-    read_table,
-    stream_bars,
-    with_literals,
-)
+from btc_pipeline.storage.queries import bars_statement, check_source_minutes, make_bars, stream_bars
+from btc_pipeline.storage.reading import BATCH_BYTES, read_table, with_literals
 from btc_pipeline.storage.vouched import replace_vouched
 
 pytestmark = pytest.mark.timescale
