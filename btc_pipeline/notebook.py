@@ -9,19 +9,13 @@ from btc_pipeline.errors import UserError
 from btc_pipeline.market.intervals import Interval
 from btc_pipeline.settings import load_settings
 from btc_pipeline.storage.address import open_database
+from btc_pipeline.storage.candles import READ_WINDOW
 from btc_pipeline.storage.connection import Database
 from btc_pipeline.storage.instruments import find_instrument
 
 if TYPE_CHECKING:
     import pandas as pd
 
-CANDLES: Final = """
-SELECT time, open, high, low, close, volume, quote_volume, taker_buy_volume, trades,
-       minutes, quiet_minutes, expected_minutes, usable
-FROM candles
-WHERE symbol = $1 AND interval = $2 AND time >= $3 AND time < $4
-ORDER BY time
-"""
 DECISIONS: Final = """
 SELECT time, strategy, parameters::text AS parameters, version, target, type, confidence,
        array_to_string(reasons, '; ') AS reasons, indicator_snapshot::text AS indicator_snapshot, origin, recorded_at
@@ -73,7 +67,7 @@ def load_candles(
     database = database or open_database(load_settings())
     with database.arrow() as cursor:
         instrument = find_instrument(cursor, symbol)
-        cursor.execute(CANDLES, (instrument.symbol, grid.name, *_window(start, end)))
+        cursor.execute(READ_WINDOW, (instrument.symbol, grid.name, *_window(start, end)))
         frame = _utc(cursor.fetch_arrow_table().to_pandas())
     if align == "right":
         frame["time"] = _closes(frame["time"], grid)

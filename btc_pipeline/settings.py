@@ -90,7 +90,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="BTC_PIPELINE_",
         env_nested_delimiter="__",
-        env_file=".env",
+        env_file=(PROJECT / ".env", ".env"),
         extra="ignore",
         populate_by_name=True,
         frozen=True,
