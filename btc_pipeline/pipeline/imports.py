@@ -100,8 +100,7 @@ def _store(
     holes = classify_holes(minutes.time, vouch=vouch, outage_after=outage_after)
     quiet = holes.quiet.without(file.doubtful)
     _vouch(cursor, symbol, quiet, path.name)
-    # Days between what was there and what came are gaps now, though no row of theirs changed.
-    _touch_unseen(cursor, symbol, min(first, bounds[1] if bounds else first), max(last, bounds[0] if bounds else last))
+    _touch_unseen(cursor, symbol, first, last, bounds or (first, last))
     record_rejected(
         cursor,
         symbol,
@@ -139,9 +138,19 @@ def _vouch(cursor: Cursor, symbol: str, quiet: Spans, source: str) -> None:
     touch_days(cursor, symbol, days)
 
 
-def _touch_unseen(cursor: Cursor, symbol: str, first: int, last: int) -> None:
-    days = range(first // MINUTES_PER_DAY, last // MINUTES_PER_DAY + 1)
-    seen = read_digests(cursor, symbol, MINUTES_ASSET, days.start, days.stop)
+def _touch_unseen(cursor: Cursor, symbol: str, first: int, last: int, bounds: tuple[int, int]) -> None:
+    """Touches days that have gaps now, though no row of theirs changed.
+
+    Those are the days between what was there (`bounds`) and what came, and the day on which what was there began or
+    ended, if it no longer does.
+    """
+    seen_first, seen_last = bounds
+    days = range(min(first, seen_last) // MINUTES_PER_DAY, max(last, seen_first) // MINUTES_PER_DAY + 1)
+    seen = set(read_digests(cursor, symbol, MINUTES_ASSET, days.start, days.stop))
+    if first < seen_first:
+        seen.discard(seen_first // MINUTES_PER_DAY)
+    if last > seen_last:
+        seen.discard(seen_last // MINUTES_PER_DAY)
     touch_days(cursor, symbol, _as_array([day for day in days if day not in seen]))
 
 

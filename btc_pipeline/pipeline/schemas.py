@@ -111,17 +111,18 @@ def candle_schema() -> pandera.DataFrameSchema:
     import pandera.pandas as pandera
 
     column, check = pandera.Column, pandera.Check
-    price = [check(lambda s: np.isfinite(s) & (s > 0), name="price is a positive number")]
-    amount = [check(lambda s: np.isfinite(s) & (s >= 0), name="volume is not negative")]
+    # NaN is null to pandera, which would answer with a word of its own.
+    price = [check(lambda s: np.isfinite(s) & (s > 0), name="price is a positive number", ignore_na=False)]
+    amount = [check(lambda s: np.isfinite(s) & (s >= 0), name="volume is not negative", ignore_na=False)]
     optional = [check(lambda s: s.isna() | (np.isfinite(s) & (s >= 0)), name="volume is not negative")]
     return pandera.DataFrameSchema(
         {
             "time": column("int64", _ascending(check), unique=False),
-            "open": column("float64", price),
-            "high": column("float64", price),
-            "low": column("float64", price),
-            "close": column("float64", price),
-            "volume": column("float64", amount),
+            "open": column("float64", price, nullable=True),
+            "high": column("float64", price, nullable=True),
+            "low": column("float64", price, nullable=True),
+            "close": column("float64", price, nullable=True),
+            "volume": column("float64", amount, nullable=True),
             "quote_volume": column("float64", optional, nullable=True),
             "taker_buy_volume": column("float64", optional, nullable=True),
             "trades": column("int64", check.ge(UNKNOWN_TRADES)),
