@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -19,15 +20,26 @@ SELECT DISTINCT ON (day) day, minutes FROM vouched_minutes
 WHERE symbol = $1 AND day >= $2 AND day < $3
 ORDER BY day, recorded_at DESC
 """
+READ_AS_OF: Final = """
+SELECT DISTINCT ON (day) day, minutes FROM vouched_minutes
+WHERE symbol = $1 AND day >= $2 AND day < $3 AND recorded_at <= $4
+ORDER BY day, recorded_at DESC
+"""
 APPEND: Final = """
 INSERT INTO vouched_minutes (symbol, day, minutes, source, recorded_at)
 SELECT symbol, day, minutes, source, clock_timestamp() FROM new_vouched_minutes
 """
 
 
-def read_vouched(cursor: Cursor, symbol: str, first_day: int, end_day: int) -> Int64Array:
-    """The vouched minutes of the days [first_day, end_day), ascending epoch minutes, int64[n]."""
-    cursor.execute(READ, (symbol, to_date(first_day), to_date(end_day)))
+def read_vouched(
+    cursor: Cursor, symbol: str, first_day: int, end_day: int, *, as_of: datetime | None = None
+) -> Int64Array:
+    """The vouched minutes of the days [first_day, end_day), ascending epoch minutes, int64[n]; as known now, or then."""
+    window = (symbol, to_date(first_day), to_date(end_day))
+    if as_of is None:
+        cursor.execute(READ, window)
+    else:
+        cursor.execute(READ_AS_OF, (*window, as_of))
     rows = cursor.fetch_arrow_table().to_pylist()
     if not rows:
         return np.empty(0, np.int64)
