@@ -1,0 +1,192 @@
+"""Memory: every process under `btc-pipeline up`, idle and during a run over both years, launched as the UI does."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import psutil
+
+from btc_pipeline_tests.bench.figures import Figure
+from btc_pipeline_tests.bench.workspace import IMPORTED, Workspace, free_port, program
+
+ASKED: Final = 1.5e9
+START_SECONDS: Final = 120
+SETTLE_SECONDS: Final = 15
+RUN_SECONDS: Final = 240
+SAMPLE_SECONDS: Final = 0.5
+DAYS: Final = [(date(2015, 1, 1) + timedelta(days=day)).isoformat() for day in range(731)]
+
+ASSETS: Final = "{ assetNodes { assetKey { path } } }"
+BACKFILL: Final = """
+mutation ($params: LaunchBackfillParams!) {
+  launchPartitionBackfill(backfillParams: $params) {
+    __typename
+    ... on LaunchBackfillSuccess { backfillId }
+    ... on PythonError { message }
+  }
+}
+"""
+STATE: Final = """
+query ($id: String!) {
+  partitionBackfillOrError(backfillId: $id) {
+    ... on PartitionBackfill { status runs(limit: 2) { status } }
+  }
+}
+"""
+
+Sample = dict[str, int]
+"""PSS in bytes by process."""
+
+
+def run(space: Workspace) -> list[Figure]:
+    space.reset_product(IMPORTED)
+    with _up(space) as (root, client):
+        time.sleep(SETTLE_SECONDS)
+        idle = _sample(root, space.data_dir)
+        backfill = _launch(client)
+        peak: Sample = {}
+        highest: Sample = {}
+        deadline = time.monotonic() + RUN_SECONDS
+        last_asked = 0.0
+        while True:
+            sample = _sample(root, space.data_dir)
+            if sum(sample.values()) > sum(peak.values()):
+                peak = sample
+            highest = {name: max(highest.get(name, 0), sample.get(name, 0)) for name in {*highest, *sample}}
+            if time.monotonic() - last_asked > 3:
+                last_asked = time.monotonic()
+                status, runs = _state(client, backfill)
+                if status.startswith("COMPLETED") or status in ("FAILED", "CANCELED"):
+                    break
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"the range run is not done after {RUN_SECONDS} s: {status}, runs {runs}")
+            time.sleep(SAMPLE_SECONDS)
+        assert status == "COMPLETED_SUCCESS", f"{status}, runs {runs}"
+    total_idle, total_peak = sum(idle.values()), sum(peak.values())
+    names = sorted(highest, key=lambda name: -peak.get(name, 0))
+    width = max(map(len, names))
+    return [
+        Figure(
+            "memory: every process under `make run` (PSS), idle and during the range run",
+            f"idle {total_idle / 1e9:.2f} GB, peak {total_peak / 1e9:.2f} GB",
+            f"sum at most {ASKED / 1e9:.1f} GB",
+            max(total_idle, total_peak) <= ASKED,
+            [
+                f"{'MB':<{width}}  {'idle':>6}  {'at the peak':>11}  {'own highest':>11}",
+                *(
+                    f"{name:<{width}}  {_mb(idle, name):>6}  {_mb(peak, name):>11}  {_mb(highest, name):>11}"
+                    for name in names
+                ),
+                f"launched as a backfill of {len(DAYS)} partitions over GraphQL; sampled every {SAMPLE_SECONDS} s",
+            ],
+        )
+    ]
+
+
+@contextmanager
+def _up(space: Workspace) -> Iterator[tuple[psutil.Process, httpx.Client]]:
+    """`btc-pipeline up` on free ports, and a client of its webserver, once all of it answers."""
+    dagster, api = free_port(), free_port()
+    ports = {"BTC_PIPELINE_DAGSTER_PORT": str(dagster), "BTC_PIPELINE_API_PORT": str(api)}
+    log = space.folder / "up.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [program("btc-pipeline"), "up"],
+            cwd=space.folder,
+            env={**os.environ, **space.environment(), **ports},
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{dagster}", timeout=60, trust_env=False) as client:
+            _wait_until_ready(client, f"http://127.0.0.1:{api}/api/v1/health", log)
+            yield psutil.Process(process.pid), client
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def _wait_until_ready(client: httpx.Client, api: str, log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        with contextlib.suppress(httpx.TransportError, RuntimeError):
+            if _assets(client) and client.get(api).status_code < 500:
+                return
+        time.sleep(1)
+    raise RuntimeError(f"not ready after {START_SECONDS} s:\n{log.read_text()[-2000:]}")
+
+
+def _assets(client: httpx.Client) -> list[dict[str, Any]]:
+    nodes = _ask(client, ASSETS)["assetNodes"]
+    return [{"path": node["assetKey"]["path"]} for node in nodes]
+
+
+def _launch(client: httpx.Client) -> str:
+    params = {"assetSelection": _assets(client), "partitionNames": DAYS, "title": "bench"}
+    answer = _ask(client, BACKFILL, params=params)["launchPartitionBackfill"]
+    if "backfillId" not in answer:
+        raise RuntimeError(f"the backfill was refused: {answer}")
+    return str(answer["backfillId"])
+
+
+def _state(client: httpx.Client, backfill: str) -> tuple[str, list[str]]:
+    found = _ask(client, STATE, id=backfill)["partitionBackfillOrError"]
+    return str(found["status"]), [run["status"] for run in found["runs"]]
+
+
+def _ask(client: httpx.Client, query: str, **variables: object) -> dict[str, Any]:
+    answer = client.post("/graphql", json={"query": query, "variables": variables}).json()
+    if answer.get("errors"):
+        raise RuntimeError(f"GraphQL: {answer['errors'][0]['message']}")
+    data: dict[str, Any] = answer["data"]
+    return data
+
+
+def _sample(root: psutil.Process, data_dir: Path) -> Sample:
+    """PSS of the tree and of the database's processes; those that end meanwhile are left out."""
+    sample: Sample = {}
+    postgres = [one for one in psutil.process_iter(["name"]) if one.info["name"] == "postgres"]
+    for process in [root, *root.children(recursive=True), *postgres]:
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+            if process in postgres and process.cwd() != str(data_dir / "postgres"):
+                continue
+            name = "postgres (all)" if process in postgres else _label(process.cmdline())
+            sample[name] = sample.get(name, 0) + process.memory_full_info().pss
+    return sample
+
+
+def _label(command: list[str]) -> str:
+    """What a process is, from its command line."""
+    text = " ".join(command)
+    known = {
+        "execute_run": "run (the range)",
+        "multiprocessing": "run (the range)",
+        "tail -F": "run's log readers",
+        "poll_compute_logs": "run's log readers",
+        "watch_orphans": "run's log readers",
+        "code-server": "code server",
+        "api grpc": "code server, child",
+        "dagster-webserver": "webserver",
+        "dagster-daemon": "daemon",
+        "uvicorn": "API",
+        "btc-pipeline": "btc-pipeline up",
+    }
+    return next((label for mark, label in known.items() if mark in text), "others")
+
+
+def _mb(sample: Sample, name: str) -> str:
+    return f"{sample[name] / 1e6:,.0f}" if name in sample else "-"
