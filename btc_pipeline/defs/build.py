@@ -19,7 +19,7 @@ def build_definitions(settings: Settings | None = None, pipeline: PipelineResour
     partitions = daily_partitions(settings.start_date)
     return dg.Definitions(
         assets=build_assets(build_catalogue(settings), partitions),
-        jobs=build_jobs(partitions),
+        jobs=build_jobs(),
         schedules=[nightly],
         resources={RESOURCE_KEY: pipeline or PipelineResource()},
         # One process a run: a step's own process would cost more than its work (28 s instead of 5 for four assets).

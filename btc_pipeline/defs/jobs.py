@@ -9,13 +9,12 @@ import dagster as dg
 MATERIALIZE: Final = "materialize"
 
 
-def build_jobs(partitions: dg.PartitionsDefinition[str]) -> list[dg.UnresolvedAssetJobDefinition]:
-    """The jobs of the pipeline."""
+def build_jobs() -> list[dg.UnresolvedAssetJobDefinition]:
+    """The jobs of the pipeline; a job has the partitions of its assets."""
     return [
         dg.define_asset_job(
             MATERIALIZE,
             selection=dg.AssetSelection.all(),
-            partitions_def=partitions,
             description=(
                 "Validates minutes and brings candles, indicators and decisions up to date, for a day or a range of "
                 "days. Days that are up to date are verified and left alone."

@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from btc_pipeline.defs.environment import dagster_environment
 from btc_pipeline.defs.jobs import MATERIALIZE
 from btc_pipeline.defs.partitions import range_tags
 from btc_pipeline.defs.progress import listening
 from btc_pipeline.defs.resources import RESOURCE_KEY
+from btc_pipeline.errors import UserError
 from btc_pipeline.pipeline.refresh import Report
 from btc_pipeline.settings import Settings
+
+SHOWN_CHARACTERS: Final = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,14 @@ def run_in_process(
     return Outcome(result.run_id, None if result.success else _first_error(result), checks)
 
 
+def _sentence(message: str) -> str:
+    """An error in one line; a user's mistake without the name of its class."""
+    words = " ".join(message.split())
+    if words.startswith(f"{UserError.__module__}."):
+        words = words.partition(": ")[2]
+    return words if len(words) <= SHOWN_CHARACTERS else f"{words[:SHOWN_CHARACTERS]} ..."
+
+
 def _first_error(result: object) -> str:
     for event in getattr(result, "all_events", []):
         data = event.event_specific_data
@@ -60,5 +72,5 @@ def _first_error(result: object) -> str:
         if error is not None:
             while error.cause is not None:
                 error = error.cause
-            return str(error.message).strip().splitlines()[-1]
+            return _sentence(str(error.message))
     return "the run failed without an error; its log in the Dagster UI may say more"
