@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from inspect import isabstract
 from pathlib import Path
+from traceback import extract_tb
 from types import ModuleType
 from typing import Final
 
@@ -69,9 +70,16 @@ def _load(path: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        line = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
-        raise UserError(f"{path}{line}: cannot be loaded: {type(error).__name__}: {error}") from error
+        raise UserError(f"{path}{_line(error, path)}: cannot be loaded: {type(error).__name__}: {error}") from error
     return module
+
+
+def _line(error: Exception, path: Path) -> str:
+    """Where in the file: the innermost of its lines, though the error may have come from what it calls."""
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        return f", line {error.lineno}"
+    lines = [frame.lineno for frame in extract_tb(error.__traceback__) if frame.filename == str(path)]
+    return f", line {lines[-1]}" if lines else ""
 
 
 def _strategies_in(module: ModuleType, path: Path) -> Iterator[type[Strategy]]:
