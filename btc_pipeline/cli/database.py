@@ -56,5 +56,6 @@ def _state(settings: Settings) -> str:
         return f"embedded server in {settings.data_dir}: not running"
     others = server.other_connections()
     return (
-        f"embedded server in {settings.data_dir}: running, PostgreSQL {server.postgres_version}, {others} connections"
+        f"embedded server in {settings.data_dir}: running, PostgreSQL {server.postgres_version}, "
+        f"{others} connection{'' if others == 1 else 's'}"
     )
