@@ -148,7 +148,7 @@ def _differences(
         first_close=days.start * MINUTES_PER_DAY,
         last_close=min(days.stop * MINUTES_PER_DAY, now),
     )
-    found = connection.execute(statement).fetch_arrow_table().to_pylist()
+    found = connection.execute(statement).to_arrow_table().to_pylist()
     return [{"interval": interval.name, **row} for row in found]
 
 

@@ -34,7 +34,7 @@ SELECT symbol, day, minutes, source, clock_timestamp() FROM new_vouched_minutes
 def read_vouched(
     cursor: Cursor, symbol: str, first_day: int, end_day: int, *, as_of: datetime | None = None
 ) -> Int64Array:
-    """The vouched minutes of the days [first_day, end_day), ascending epoch minutes, int64[n]; as known now, or then."""
+    """The vouched minutes of the days [first_day, end_day), now or as of then; ascending epoch minutes, int64[n]."""
     window = (symbol, to_date(first_day), to_date(end_day))
     if as_of is None:
         cursor.execute(READ, window)
