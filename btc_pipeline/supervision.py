@@ -45,7 +45,7 @@ class _Child:
     service: Service
     process: subprocess.Popen[bytes] | None = None
     started: float = 0.0
-    backoff: float = FIRST_BACKOFF_SECONDS
+    backoff: float = field(default_factory=lambda: FIRST_BACKOFF_SECONDS)
     restart_at: float = 0.0
     ready: bool = False
     log: logging.Logger | None = field(default=None, repr=False)
