@@ -1,5 +1,7 @@
 """The one resource: the pipeline's database and settings, and which symbols a run is about."""
 
+from contextlib import ExitStack
+
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
@@ -22,14 +24,19 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     _settings: Settings = PrivateAttr()
     _database: Database = PrivateAttr()
+    _open: ExitStack = PrivateAttr(default_factory=ExitStack)
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002 Dagster's signature
         """Loads the settings and brings the schema up to date."""
         try:
             self._settings = load_settings()
-            self._database = open_database(self._settings)
+            self._database = self._open.enter_context(open_database(self._settings).kept())
         except UserError as error:
             raise dg.Failure(str(error), allow_retries=False) from error
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002 Dagster's signature
+        """Closes the connection."""
+        self._open.close()
 
     @property
     def settings(self) -> Settings:

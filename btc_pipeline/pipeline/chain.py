@@ -35,21 +35,35 @@ class Chain:
         verify_only: bool = False,
     ) -> dict[str, Report]:
         """Brings assets (all by default) up to date in the days (since 1970-01-01); returns a report an asset."""
+        with self.database.kept() as database:
+            return self._refresh(database, instrument, days, now, assets, origin, verify_only=verify_only)
+
+    def _refresh(
+        self,
+        database: Database,
+        instrument: Instrument,
+        days: range,
+        now: int,
+        assets: Collection[str] | None,
+        origin: Origin,
+        *,
+        verify_only: bool,
+    ) -> dict[str, Report]:
         wanted = set(self.catalogue.names if assets is None else assets)
         reports: dict[str, Report] = {}
         if MINUTES_ASSET in wanted:
-            reports[MINUTES_ASSET] = refresh_minutes(self.database, instrument, days, now, verify_only=verify_only)
+            reports[MINUTES_ASSET] = refresh_minutes(database, instrument, days, now, verify_only=verify_only)
         bars = [asset for asset in self.catalogue.bars if asset.name in wanted]
         if bars:
-            reports |= refresh_bars(self.database, bars, instrument, days, self.rule, now, verify_only=verify_only)
+            reports |= refresh_bars(database, bars, instrument, days, self.rule, now, verify_only=verify_only)
         for indicators in self.catalogue.indicators:
             if indicators.name in wanted:
                 reports[indicators.name] = refresh_indicators(
-                    self.database, indicators, instrument, days, now, verify_only=verify_only
+                    database, indicators, instrument, days, now, verify_only=verify_only
                 )
         for decisions in self.catalogue.decisions:
             if decisions.name in wanted:
                 reports[decisions.name] = refresh_decisions(
-                    self.database, decisions, instrument, days, now, origin, verify_only=verify_only
+                    database, decisions, instrument, days, now, origin, verify_only=verify_only
                 )
         return reports

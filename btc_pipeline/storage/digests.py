@@ -62,7 +62,7 @@ class DigestRow:
 
 
 def lock(cursor: Cursor, asset: str, symbol: str) -> None:
-    """Waits until nobody else writes that asset of that symbol; held until the connection closes.
+    """Waits until nobody else writes that asset of that symbol; held until the `Database.arrow` block ends.
 
     Comes before anything else: it ends the transaction and begins another. A REPEATABLE READ transaction sees what was
     there when its first statement began. Were that the one that waits, it would not see what it waited for.
