@@ -205,13 +205,21 @@ def _read_config(path: Path) -> dict[str, Any]:
     """
     import yaml
 
+    class Loader(yaml.SafeLoader):
+        """Leaves dates to the setting that they are of: YAML's own would fail on a wrong one without naming it."""
+
+        yaml_implicit_resolvers = {  # noqa: RUF012 as in the base class
+            first: [one for one in resolvers if one[0] != "tag:yaml.org,2002:timestamp"]
+            for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+        }
+
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None
+        found = yaml.load(path.read_text(encoding="utf-8"), Loader) if path.exists() else None  # noqa: S506 a SafeLoader
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         raise UserError(f"config: {path}: {where}{error.problem or error.context}.") from error
-    except (OSError, UnicodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise UserError(f"config: {path} cannot be read: {' '.join(str(error).split())}.") from error
     if found is None:
         return {}
