@@ -120,11 +120,13 @@ def _moment(value: str | datetime | None, field: str, default: str) -> datetime:
     try:
         stamp = pd.Timestamp(default if value is None else value)
         utc = stamp.tz_localize("UTC") if stamp.tzinfo is None else stamp.tz_convert("UTC")
+        if pd.isna(utc):
+            raise ValueError(value)
+        moment: datetime = utc.to_pydatetime()
     except (ValueError, TypeError) as error:
         raise UserError(
             f"{field} {value!r} is not a time: write 2016-01-31 or 2016-01-31T12:00Z.", field=field
         ) from error
-    moment: datetime = utc.to_pydatetime()
     return moment
 
 
