@@ -9,13 +9,16 @@ from pathlib import Path
 
 import psycopg.conninfo
 
+from btc_pipeline.settings import Settings
+
 OURS = ("BTC_PIPELINE_", "DB_", "DAGSTER_")
 
 
 @contextmanager
 def own_environment(folder: Path) -> Iterator[None]:
-    """Without the developer's settings, in a folder without `.env`; every change of `os.environ` inside is undone."""
-    saved, here = dict(os.environ), Path.cwd()
+    """Without the developer's settings, `.env` included; every change of `os.environ` inside is undone."""
+    saved, here, files = dict(os.environ), Path.cwd(), Settings.model_config["env_file"]
+    Settings.model_config["env_file"] = ".env"
     for name in list(os.environ):
         if name.startswith(OURS):
             del os.environ[name]
@@ -24,6 +27,7 @@ def own_environment(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.chdir(here)
+        Settings.model_config["env_file"] = files
         os.environ.clear()
         os.environ.update(saved)
 
@@ -41,7 +45,11 @@ def database_variables(uri: str) -> dict[str, str]:
 
 
 def small_pipeline(folder: Path) -> dict[str, str]:
-    """Variables of a pipeline in a folder with few intervals, so that a run is quick."""
+    """Variables of a pipeline in a folder with few intervals, so that a run is quick.
+
+    They say whatever a developer's `.env` could, for a process of its own would read that: no test may reach a
+    database that somebody needs.
+    """
     (folder / "strategies").mkdir(exist_ok=True)
     config = folder / "pipeline.yaml"
     config.write_text(
@@ -50,6 +58,8 @@ def small_pipeline(folder: Path) -> dict[str, str]:
         "strategies:\n  - {strategy: ma, parameters: {period: 5}, intervals: [37m]}\n"
     )
     return {
+        "DB_HOST": "",
+        "BTC_PIPELINE_START_DATE": "2015-01-01",
         "BTC_PIPELINE_CONFIG": str(config),
         "BTC_PIPELINE_DATA_DIR": str(folder / "data"),
         "BTC_PIPELINE_STRATEGIES_FOLDER": str(folder / "strategies"),
