@@ -96,7 +96,8 @@ class Strategy(ABC):
     """A pure function from bars and indicators to targets, with what a user must know about it.
 
     The opinion at bar t may use that bar, its inputs and the `lookback` bars before it, and nothing else: the pipeline
-    cuts the past at that length, so what looks further back changes with the cut and fails the parity tests.
+    cuts the past at that length, so what looks further back changes with the cut and fails the parity tests. Where so
+    many bars are not there, or a hole longer than a window's slack is among them, there is no opinion.
 
     Example:
         >>> class AboveAverage(Strategy):

@@ -18,9 +18,9 @@ import numpy as np
 from btc_pipeline.errors import UserError
 from btc_pipeline.indicators.base import Series
 from btc_pipeline.indicators.registry import IndicatorSpec
-from btc_pipeline.indicators.windows import lookback_slots
+from btc_pipeline.indicators.windows import full_windows, lookback_slots
 from btc_pipeline.market.candles import BoolArray, Candles, Float64Array
-from btc_pipeline.market.intervals import Int64Array, Interval
+from btc_pipeline.market.intervals import MINUTES_PER_DAY, Int64Array, Interval
 from btc_pipeline.strategies.base import (
     FLAT,
     LONG,
@@ -37,6 +37,9 @@ from btc_pipeline.strategies.base import (
 
 MAX_AGE_SLOTS: Final = 2
 """How many slots back the last closed bar of another interval may lie: the slack of a window of one bar."""
+
+SHORTEST_MONTH: Final = 28 * MINUTES_PER_DAY
+LONGEST_MONTH: Final = 31 * MINUTES_PER_DAY
 
 
 class DecisionType(StrEnum):
@@ -114,8 +117,11 @@ class StrategyOnInterval:
         for spec, interval in self.specs().values():
             slots[interval] = max(slots.get(interval, 1), spec.lookback_slots)
         # One bar more than asked for decides the type; other intervals may lag by their slack.
-        own = slots.pop(self.interval) + self.strategy.lookback + lookback_slots(1)
-        return {self.interval: own, **{other: n + MAX_AGE_SLOTS for other, n in slots.items()}}
+        own = slots.pop(self.interval) + lookback_slots(self.strategy.lookback + 1)
+        return {
+            self.interval: own,
+            **{other: n + MAX_AGE_SLOTS + self._lookback_on(other) for other, n in slots.items()},
+        }
 
     def decide(self, frames: Mapping[Interval, Candles], slots: range) -> Decisions:
         """The decisions at the bars of those slots.
@@ -129,6 +135,7 @@ class StrategyOnInterval:
         opinions = self.strategy.decide(View(bars, series), self.parameters)
         _check(opinions, len(bars), self.strategy.name)
         target, confidence, reasons = self._admissible(opinions, bars, series)
+        _check_confidence(confidence, self.strategy.name)
         rows = np.flatnonzero((bars.slot >= slots.start) & (bars.slot < slots.stop))
         values = {"close": bars.close} | {
             (name if output == "value" else f"{name}.{output}"): one.value
@@ -149,6 +156,13 @@ class StrategyOnInterval:
             day=bars.day[rows],
         )
 
+    def _lookback_on(self, other: Interval) -> int:
+        """How many slots of another interval the bars that the strategy looks back at may lie behind."""
+        if not self.strategy.lookback:
+            return 0
+        minutes = (lookback_slots(self.strategy.lookback + 1) - 1) * (self.interval.minutes or LONGEST_MONTH)
+        return -(-minutes // (other.minutes or SHORTEST_MONTH))
+
     def _interval_of(self, wanted: Input) -> Interval:
         return self.interval if wanted.interval is None else Interval.parse(wanted.interval)
 
@@ -165,13 +179,16 @@ class StrategyOnInterval:
     def _admissible(
         self, opinions: Opinions, bars: Candles, series: Mapping[str, Mapping[str, Series]]
     ) -> tuple[TargetArray, Float64Array, list[tuple[BoolArray, str]]]:
-        """No opinion where a bar is not usable or a required input has no value; the declared direction only."""
+        """No opinion where a bar is not usable, or what the strategy needs is not there; the declared direction only."""
         target = opinions.target.copy()
         if self.strategy.direction is Direction.LONG:
             target[target == SHORT] = FLAT
         elif self.strategy.direction is Direction.SHORT:
             target[target == LONG] = FLAT
         refusals = [(~bars.usable, "bar is not usable: too many minutes missing, or its closing minute")]
+        if self.strategy.lookback:
+            short = ~full_windows(bars, self.strategy.lookback + 1)
+            refusals.append((short, "too few bars to look back at, or a hole among them"))
         for name, wanted in self.strategy.inputs(self.parameters).items():
             if wanted.required:
                 absent = np.isnan(series[name]["value"].value)
@@ -254,8 +271,15 @@ def _check(opinions: Opinions, n: int, name: str) -> None:
     allowed = np.isin(opinions.target, (SHORT, FLAT, LONG, NO_OPINION))
     if not allowed.all():
         raise UserError(f"strategy {name!r} wants target {opinions.target[~allowed][0]}: use -1, 0, 1 or NO_OPINION.")
-    sure = opinions.confidence[opinions.target != NO_OPINION]
-    if ((sure < 0) | (sure > 1)).any():
+
+
+def _check_confidence(confidence: Float64Array, name: str) -> None:
+    """A confidence is a number from 0 to 1 wherever there is an opinion.
+
+    Raises:
+        UserError: it is not.
+    """
+    if not ((confidence >= 0) & (confidence <= 1)).all():
         raise UserError(f"strategy {name!r} has a confidence outside 0 to 1.")
 
 
