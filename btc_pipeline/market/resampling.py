@@ -64,7 +64,8 @@ def resample(
     if not len(slots):
         return empty_candles(interval, minutes.scale)
     window = minutes.between(interval.open(slots.start), interval.open(slots.stop))
-    traded = window.take(window.quiet_minutes == 0)
+    quiet = window.quiet_minutes != 0
+    traded = window.take(~quiet) if quiet.any() else window
     if not len(traded):
         return empty_candles(interval, minutes.scale)
 
@@ -104,15 +105,16 @@ def _minute_counts(
     window: Candles, vouched: Spans, open_time: Int64Array, close_time: Int64Array
 ) -> tuple[Int64Array, Int64Array]:
     """(present, quiet) minutes of each bar; a vouched minute that has a row counts once."""
-    rows = np.searchsorted(window.time, close_time) - np.searchsorted(window.time, open_time)
-    quiet_rows_before = np.concatenate((np.zeros(1, np.int64), np.cumsum(window.quiet_minutes)))
     first, last = np.searchsorted(window.time, open_time), np.searchsorted(window.time, close_time)
+    rows = last - first
+    quiet_rows_before = np.concatenate((np.zeros(1, np.int64), np.cumsum(window.quiet_minutes)))
     quiet_rows = quiet_rows_before[last] - quiet_rows_before[first]
     if not len(vouched):
         return rows, quiet_rows
-    vouched_rows = window.time[vouched.contains(window.time)]
     holes = vouched.count_before(close_time) - vouched.count_before(open_time)
-    holes -= np.searchsorted(vouched_rows, close_time) - np.searchsorted(vouched_rows, open_time)
+    if np.any(np.searchsorted(window.time, vouched.end) > np.searchsorted(window.time, vouched.start)):
+        vouched_rows = window.time[vouched.contains(window.time)]
+        holes -= np.searchsorted(vouched_rows, close_time) - np.searchsorted(vouched_rows, open_time)
     return rows + holes, quiet_rows + holes
 
 

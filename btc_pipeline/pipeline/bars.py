@@ -101,15 +101,16 @@ def _refresh_one(
     }
     written = refresh.changed([bars_part(bars) for bars in made.values()])
     changed = consecutive(written)
-    for interval, bars in made.items():
+    renewed = [_in_days(bars, changed) for bars in made.values()]
+    for bars in renewed:
+        validate_bars(bars)
+    for interval in made:
         for run in changed:
             slots = interval.slots_closing_in(run.start, run.stop)
             start, end = interval.open(slots.start), interval.open(slots.stop)
             if len(stored[interval].between(start, end)):
                 delete_window(cursor, instrument.symbol, interval, start, end)
-        renewed = _in_days(bars, changed)
-        validate_bars(renewed)
-        append_candles(cursor, instrument.symbol, renewed, status="derived")
+    append_candles(cursor, instrument.symbol, *renewed, status="derived")
     return refresh.record(written)
 
 

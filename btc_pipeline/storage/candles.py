@@ -49,10 +49,11 @@ def delete_window(cursor: Cursor, symbol: str, interval: Interval, start: int, e
     cursor.execute(DELETE_WINDOW, (symbol, interval.name, to_datetime(start), to_datetime(end)))
 
 
-def append_candles(cursor: Cursor, symbol: str, candles: Candles, *, status: str) -> None:
-    """COPYs bars into the table; none of them may be there."""
-    if len(candles):
-        cursor.adbc_ingest("candles", to_arrow(candles, symbol, status=status), mode="append")
+def append_candles(cursor: Cursor, symbol: str, *candles: Candles, status: str) -> None:
+    """COPYs bars of one or several intervals into the table; none of them may be there."""
+    tables = [to_arrow(one, symbol, status=status) for one in candles if len(one)]
+    if tables:
+        cursor.adbc_ingest("candles", pa.concat_tables(tables), mode="append")
 
 
 def to_arrow(candles: Candles, symbol: str, *, status: str) -> pa.Table:
