@@ -179,7 +179,7 @@ class StrategyOnInterval:
     def _admissible(
         self, opinions: Opinions, bars: Candles, series: Mapping[str, Mapping[str, Series]]
     ) -> tuple[TargetArray, Float64Array, list[tuple[BoolArray, str]]]:
-        """No opinion where a bar is not usable, or what the strategy needs is not there; the declared direction only."""
+        """No opinion where a bar is not usable or what the strategy needs is not there; the declared direction only."""
         target = opinions.target.copy()
         if self.strategy.direction is Direction.LONG:
             target[target == SHORT] = FLAT

@@ -1,0 +1,1 @@
+"""Tests of `btc_pipeline.pipeline`: the chain on real candles and on made-up ones."""
