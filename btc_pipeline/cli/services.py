@@ -62,12 +62,15 @@ def _services(settings: Settings) -> list[Service]:
     code = ["code-server", "start", "--host", "127.0.0.1", "--port", grpc_port, "-m", "btc_pipeline.definitions"]
     api_address = ["--host", settings.api_host, "--port", str(settings.api_port)]
     web = ["--host", settings.dagster_host, "--port", str(settings.dagster_port), *workspace]
+    code_listens = _listens("127.0.0.1", int(grpc_port))
+    ui_listens = _listens(settings.dagster_host, settings.dagster_port)
     return [
-        Service("code", [_program("dagster"), *code], _listens("127.0.0.1", int(grpc_port)), "definitions loaded"),
+        Service("code", [_program("dagster"), *code], code_listens, "definitions loaded"),
+        # Without definitions the UI shows an error, which goes by itself: nobody is sent there before.
         Service(
             "webserver",
             [_program("dagster-webserver"), *web],
-            _listens(settings.dagster_host, settings.dagster_port),
+            lambda: code_listens() and ui_listens(),
             f"Dagster UI at {ui}",
         ),
         Service(
