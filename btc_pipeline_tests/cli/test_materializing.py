@@ -72,7 +72,7 @@ def test_import_then_stale_until_nothing_is_and_an_edit_runs_what_rests_on_it(ru
 
     # Another volume of one minute: its bars change, averages of closes do not, nor what rests on them.
     at = 1440 + 600
-    load(run, tmp_path, [rows[at].rsplit(",", 1)[0] + ",7.125"])
+    load(run, tmp_path, [rows[at].rsplit(",", 1)[0] + ",99.5"])
     edited = run("materialize", "--stale")
     assert written(edited) == {
         "candles_1m": 1,
@@ -81,7 +81,14 @@ def test_import_then_stale_until_nothing_is_and_an_edit_runs_what_rests_on_it(ru
         "indicators_37m": 0,
         "decisions_37m": 0,
     }
-    assert recomputed(edited)["candles_37m"] == 1
+    # The day after has a bar that crosses midnight, and averages of bars before it; its 5m bars are its own.
+    assert recomputed(edited) == {
+        "candles_1m": 1,
+        "candles_37m": 2,
+        "candles_other": 1,
+        "indicators_37m": 2,
+        "decisions_37m": 2,
+    }
     assert run("materialize", "--stale").out == "2016-01-01 to 2016-01-04: nothing is stale\n"
 
 
