@@ -43,8 +43,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         UserError: a setting is wrong.
     """
     chosen = load_settings() if settings is None else settings
-    catalogue = build_catalogue(chosen)
-    stored = tuple(interval for asset in catalogue.bars for interval in asset.intervals)
+    stored = build_catalogue(chosen).materialized
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -6,15 +6,24 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from btc_pipeline.errors import UserError
-from btc_pipeline.market.intervals import Interval
+from btc_pipeline.market.candles import Candles, empty_candles
+from btc_pipeline.market.instruments import Instrument
+from btc_pipeline.market.intervals import MINUTE, MINUTES_PER_DAY, Interval
+from btc_pipeline.market.resampling import UsabilityRule
+from btc_pipeline.pipeline.catalogue import build_catalogue
 from btc_pipeline.settings import load_settings
 from btc_pipeline.storage.address import open_database
-from btc_pipeline.storage.candles import READ_WINDOW
+from btc_pipeline.storage.candles import READ_WINDOW, first_and_last_minute, to_arrow
 from btc_pipeline.storage.connection import Database
 from btc_pipeline.storage.instruments import find_instrument
+from btc_pipeline.storage.queries import MAX_SOURCE_MINUTES, make_bars
+from btc_pipeline.storage.reading import read_table
+from btc_pipeline.storage.times import to_minute
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
+    from adbc_driver_manager.dbapi import Cursor
 
 DECISIONS: Final = """
 SELECT time, strategy, parameters::text AS parameters, version, target, type, confidence,
@@ -28,6 +37,7 @@ FROM (
 WHERE NOT withdrawn AND ($6 = '' OR strategy = $6)
 ORDER BY time, strategy
 """
+LONGEST_MONTH_MINUTES: Final = 31 * MINUTES_PER_DAY
 _EARLIEST: Final = "1970-01-01"
 _LATEST: Final = "2200-01-01"
 
@@ -41,11 +51,11 @@ def load_candles(
     align: str = "left",
     database: Database | None = None,
 ) -> pd.DataFrame:
-    """Stored candles of a symbol, ascending, indexed by `time` (datetime64[us, UTC]).
+    """Candles of a symbol, ascending, indexed by `time` (datetime64[us, UTC]).
 
     Args:
         symbol: such as `BTC` or `BTCUSD.BITFINEX`.
-        interval: one that is materialised, such as `37m`.
+        interval: such as `37m`; one that is not materialised is made from the minutes, by the one resampler.
         start, end: the bars that open in [start, end); UTC where no zone is given.
         align: `left` labels a bar by its open, `right` by its close.
         database: another than the settings' own.
@@ -64,11 +74,15 @@ def load_candles(
     if align not in ("left", "right"):
         raise UserError(f"align {align!r} is neither 'left' nor 'right'.", field="align")
     grid = Interval.parse(interval)
-    database = database or open_database(load_settings())
-    with database.arrow() as cursor:
+    settings = load_settings()
+    window = _window(start, end)
+    with (database or open_database(settings)).arrow() as cursor:
         instrument = find_instrument(cursor, symbol)
-        cursor.execute(READ_WINDOW, (instrument.symbol, grid.name, *_window(start, end)))
-        frame = _utc(cursor.fetch_arrow_table().to_pandas())
+        if grid in (MINUTE, *build_catalogue(settings).materialized):
+            table = read_table(cursor, READ_WINDOW, (instrument.symbol, grid.name, *window))
+        else:
+            table = _make_table(cursor, instrument, grid, window, settings.rule)
+    frame = _utc(table.to_pandas())
     if align == "right":
         frame["time"] = _closes(frame["time"], grid)
     return frame.astype({"trades": "Int64"}).set_index("time")
@@ -105,6 +119,21 @@ def load_decisions(
         cursor.execute(DECISIONS, (instrument.symbol, grid.name, *_window(start, end), moment, strategy or ""))
         frame = _utc(cursor.fetch_arrow_table().to_pandas())
     return frame.astype({"target": "Int64"}).set_index("time")
+
+
+def _make_table(
+    cursor: Cursor, instrument: Instrument, grid: Interval, window: tuple[datetime, datetime], rule: UsabilityRule
+) -> pa.Table:
+    """Bars that are not stored, in pieces that `make_bars` takes; as the columns of `READ_WINDOW`."""
+    bounds = first_and_last_minute(cursor, instrument.symbol) or (0, -1)
+    start, end = max(to_minute(window[0]), bounds[0]), min(to_minute(window[1]), bounds[1] + 1)
+    slots = range(grid.slot(start), grid.slot(end - 1) + 1) if start < end else range(0)
+    # A bar whose open lies before the window belongs to what is before it.
+    slots = slots[1:] if len(slots) and grid.open(slots.start) < to_minute(window[0]) else slots
+    most = max(1, MAX_SOURCE_MINUTES // (grid.minutes or LONGEST_MONTH_MINUTES))
+    parts = [make_bars(cursor, instrument, grid, slots[at : at + most], rule) for at in range(0, len(slots), most)]
+    bars = Candles.concatenate(parts) if parts else empty_candles(grid, instrument.scale)
+    return to_arrow(bars, instrument.symbol, status="").drop_columns(["symbol", "interval", "status"])
 
 
 def _window(start: str | datetime | None, end: str | datetime | None) -> tuple[datetime, datetime]:

@@ -49,9 +49,10 @@ def world(module_database: Database, tmp_path_factory: pytest.TempPathFactory) -
         yield module_database
 
 
+@pytest.mark.parametrize("interval", ["37m", "41m"])
 @pytest.mark.parametrize("symbol", [SYMBOL, QUIET])
-def test_candles_have_the_same_types_with_rows_and_without(world: Database, symbol: str) -> None:
-    frame = load_candles(symbol, "37m", database=world)
+def test_candles_have_the_same_types_with_rows_and_without(world: Database, symbol: str, interval: str) -> None:
+    frame = load_candles(symbol, interval, database=world)
     assert (len(frame) > 0) == (symbol == SYMBOL)
     assert frame.index.name == "time"
     assert frame.index.dtype == UTC_MICROSECONDS
@@ -70,6 +71,15 @@ def test_candles_have_the_same_types_with_rows_and_without(world: Database, symb
         "expected_minutes": "int32",
         "usable": "bool",
     }
+
+
+def test_an_interval_that_is_not_stored_is_made_from_the_minutes(world: Database) -> None:
+    minutes = load_candles(SYMBOL, "1m", database=world)
+    made = load_candles(SYMBOL, "41m", database=world)
+    by_hand = minutes.groupby(minutes.index.floor("41min")).agg({"open": "first", "high": "max", "close": "last"})
+    pd.testing.assert_frame_equal(made[["open", "high", "close"]], by_hand, check_freq=False)
+    part = load_candles(SYMBOL, "41m", made.index[3], made.index[7], database=world)
+    pd.testing.assert_frame_equal(part, made.iloc[3:7])
 
 
 @pytest.mark.parametrize("symbol", [SYMBOL, QUIET])

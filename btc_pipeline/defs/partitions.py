@@ -42,10 +42,10 @@ def partition_key(day: int) -> str:
 def lookback(asset: DerivedAsset, upstream: str) -> dg.TimeWindowPartitionMapping:
     """The upstream days that a day is made from, for the lineage; the body's SQL does the reading.
 
-    The longest reach of any day of two years, so that months and leap days are in it.
+    The longest reach of any day of four years, so that months and leap days are in it.
     """
     reach = max(
-        (day - wanted.first_day for day in range(731) for wanted in asset.inputs(day) if wanted.upstream == upstream),
+        (day - wanted.first_day for day in range(1461) for wanted in asset.inputs(day) if wanted.upstream == upstream),
         default=0,
     )
     with warnings.catch_warnings():

@@ -146,6 +146,11 @@ class Catalogue:
         return (*self.bars, *self.indicators, *self.decisions)
 
     @property
+    def materialized(self) -> tuple[Interval, ...]:
+        """The intervals whose bars are stored, 1m aside."""
+        return tuple(interval for asset in self.bars for interval in asset.intervals)
+
+    @property
     def names(self) -> tuple[str, ...]:
         return (MINUTES_ASSET, *(asset.name for asset in self.derived))
 
