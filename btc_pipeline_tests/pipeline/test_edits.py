@@ -24,7 +24,6 @@ from btc_pipeline_tests.pipeline.worlds import (
     content,
     day_of,
     minute_of,
-    one_connection,
     query,
     real_lines,
     refresh_stale,
@@ -50,7 +49,7 @@ def world(database, tmp_path):
     """(chain, instrument): the first two weeks of June 2016, materialised."""
     path = write_file(tmp_path, real_lines(FIRST, END))
     instrument = import_candles(database, path, SYMBOL, vouch=True).instrument
-    with one_connection(database) as quick:
+    with database.kept() as quick:
         chain = chain_of(quick)
         chain.refresh(instrument, DAYS, NOW)
         yield chain, instrument

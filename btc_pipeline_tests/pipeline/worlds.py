@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-
-import adbc_driver_postgresql.dbapi as adbc
-from adbc_driver_manager.dbapi import Cursor
 
 from btc_pipeline.market.instruments import Instrument
 from btc_pipeline.pipeline.catalogue import build_catalogue
@@ -51,34 +47,6 @@ def minute_of(text: str) -> int:
     day, _, clock = text.partition(" ")
     hours, minutes = clock.split(":")
     return day_of(day) * 1440 + int(hours) * 60 + int(minutes)
-
-
-class OneConnection(Database):
-    """The product's database, but every transaction on one connection: hundreds of them would mostly connect."""
-
-    @contextmanager
-    def arrow(self) -> Iterator[Cursor]:
-        connection = _CONNECTIONS[self.uri]
-        with connection.cursor() as cursor:
-            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            yield cursor
-            connection.commit()
-            cursor.execute("SELECT pg_advisory_unlock_all()")
-            connection.commit()
-
-
-_CONNECTIONS: dict[str, Any] = {}
-
-
-@contextmanager
-def one_connection(database: Database) -> Iterator[OneConnection]:
-    """The same database over one connection."""
-    with adbc.connect(database.uri) as connection:
-        _CONNECTIONS[database.uri] = connection
-        try:
-            yield OneConnection(database.uri)
-        finally:
-            del _CONNECTIONS[database.uri]
 
 
 def small_settings(**overrides: Any) -> Settings:
