@@ -48,7 +48,9 @@ def new_database(server_uri: str, template: str | None = None) -> Iterator[Datab
     _administer(
         server_uri,
         sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy").format(
-            sql.Identifier(name), sql.Identifier(template or "template1")
+            # Not template1: TimescaleDB's launcher connects to it, and then it cannot be copied.
+            sql.Identifier(name),
+            sql.Identifier(template or "template0"),
         ),
     )
     try:
