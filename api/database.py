@@ -43,6 +43,7 @@ _BUSY: Final = "two large answers are being written already; try again when one 
 _LOST: Final = (
     OSError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a connection that is ended in the very moment it is asked
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,  # shut down, killed, starting up
 )
