@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from btc_pipeline.market.candles import Candles
 
 MEMORY_LIMIT: Final = "400MB"
+DAYS_AT_A_TIME: Final = 366
+"""A longer range is recounted in pieces, which bounds memory."""
 
 BUCKETS: Final = {
     "1w": "epoch(date_trunc('week', to_timestamp({m} * 60))) // 60",
@@ -98,6 +100,26 @@ def recount_bars(
         days: days since 1970-01-01.
         now: the epoch minute; bars that close later are not expected.
     """
+    bars, problems = 0, list[dict[str, Any]]()
+    for first in range(days.start, days.stop, DAYS_AT_A_TIME):
+        piece = range(first, min(first + DAYS_AT_A_TIME, days.stop))
+        counted, found = _recount_piece(database, instrument, intervals, piece, rule, now)
+        bars += counted
+        problems += found
+    if problems:
+        return CheckReport(False, f"{len(problems):,} bars differ from the recount", problems[:SHOWN_PROBLEMS])
+    return CheckReport(True, f"{bars:,} bars equal DuckDB's recount of the stored minutes")
+
+
+def _recount_piece(
+    database: Database,
+    instrument: Instrument,
+    intervals: Sequence[Interval],
+    days: range,
+    rule: UsabilityRule,
+    now: int,
+) -> tuple[int, list[dict[str, Any]]]:
+    """How many bars were compared, and the differences."""
     import duckdb
 
     first = min(interval.open(_slots(interval, days).start) for interval in intervals)
@@ -118,9 +140,7 @@ def recount_bars(
             stored = read_candles(cursor, instrument.symbol, interval, instrument.scale, *window)
             bars += len(stored)
             problems += _differences(connection, instrument, interval, stored, days, rule, now)
-    if problems:
-        return CheckReport(False, f"{len(problems):,} bars differ from the recount", problems[:SHOWN_PROBLEMS])
-    return CheckReport(True, f"{bars:,} bars equal DuckDB's recount of the stored minutes")
+    return bars, problems
 
 
 def _slots(interval: Interval, days: range) -> range:

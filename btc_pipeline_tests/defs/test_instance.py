@@ -49,7 +49,7 @@ def test_runs_are_limited_queued_and_watched(instance: dg.DagsterInstance) -> No
     assert {(limit["key"], limit.get("value")): limit["limit"] for limit in config.tag_concurrency_limits} == {
         ("btc_pipeline/lane", "live"): 1,
         ("btc_pipeline/lane", "backtest"): 2,
-        ("dagster/backfill", None): 2,
+        ("dagster/backfill", None): 1,
     }
     assert instance.run_monitoring_enabled
     assert instance.run_retries_enabled
