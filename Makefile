@@ -45,7 +45,8 @@ $(BIN)/uv:
 		|| { echo "Python 3.11 or newer is needed: make PYTHON=python3.11 ..." >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) \
 		|| { echo "python3 -m venv does not work here; on Debian: apt-get install python3-venv" >&2; exit 1; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@# The pip that Python 3.11 brings cannot read a lock file with extras.
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip uv==$(UV_VERSION)
 
 # uv does not read pip's configuration: where the registry is known to pip alone, pip installs the same, more slowly.
 $(READY): pyproject.toml requirements-dev.lock | $(BIN)/uv

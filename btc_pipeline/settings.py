@@ -213,6 +213,14 @@ def _read_config(path: Path) -> dict[str, Any]:
             for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
         }
 
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+            """Of two equal keys YAML keeps the second without a word: somebody's indicator would be gone."""
+            names = [key.value for key, _ in node.value]
+            for (key, _), name in zip(node.value, names, strict=True):
+                if names.count(name) > 1:
+                    raise yaml.constructor.ConstructorError(None, None, f"{name!r} is there twice", key.start_mark)
+            return super().construct_mapping(node, deep=deep)
+
     try:
         found = yaml.load(path.read_text(encoding="utf-8"), Loader) if path.exists() else None  # noqa: S506 a SafeLoader
     except yaml.MarkedYAMLError as error:

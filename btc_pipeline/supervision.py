@@ -6,11 +6,13 @@ Belongs here: the life of processes. Does not belong here: which processes the p
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import fcntl
 import logging
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,6 +30,10 @@ STOP_SECONDS: Final = 15.0
 POLL_SECONDS: Final = 0.2
 LOG_BYTES: Final = 10_000_000
 LOG_FILES: Final = 3
+
+_PR_SET_PDEATHSIG: Final = 1
+# Loaded here: between fork and exec nothing may be imported.
+_LIBC: Final = ctypes.CDLL(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +93,7 @@ class Supervisor:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            preexec_fn=_end_with_parent,  # noqa: PLW1509 one call into libc, no lock is taken
         )
         child.started, child.ready = time.monotonic(), False
         threading.Thread(target=_pump, args=(child.process, child.log), daemon=True).start()
@@ -148,6 +155,12 @@ def only_one(lock_file: Path, what: str) -> Iterator[None]:
         handle.write(str(os.getpid()))
         handle.flush()
         yield
+
+
+def _end_with_parent() -> None:
+    """Asks Linux for a SIGTERM when the supervisor is gone, however it went: it cannot stop anybody after a kill -9."""
+    if sys.platform == "linux":
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _end_group(process: subprocess.Popen[bytes], signum: signal.Signals) -> None:

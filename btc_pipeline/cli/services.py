@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -37,6 +38,10 @@ def up() -> None:
         open_database(settings)
         environment = dagster_environment(settings)
         _say(f"database: {'server ' + settings.db_host if settings.db_host else 'embedded'}, running")
+        # In a process of its own: this one stays small, and does without Dagster.
+        subprocess.run(
+            [sys.executable, "-m", "btc_pipeline.defs.launch"], env={**os.environ, **environment}, check=True
+        )
         _say("starting the Dagster UI and the API; Ctrl-C stops everything")
         Supervisor(_services(settings), environment, settings.data_dir / "logs", _say).run()
         if server is not None and ours:

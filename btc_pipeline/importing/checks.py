@@ -34,7 +34,7 @@ BITCOIN_BEGAN: Final = int(datetime(2009, 1, 1, tzinfo=UTC).timestamp()) // 60
 _SCALES: Final = {"price": PRICES, "volume": ("volume", "taker_buy_volume"), "quote": ("quote_volume",)}
 """Which columns share a number of decimals (`market.candles.Scale`)."""
 
-_ENOUGH_TO_TELL_THE_INTERVAL: Final = 30
+_ENOUGH_TO_TELL_THE_INTERVAL: Final = 12
 
 
 @dataclass(frozen=True, slots=True)

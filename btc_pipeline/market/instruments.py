@@ -11,8 +11,12 @@ from btc_pipeline.market.candles import Scale
 
 PRIMARY_SYMBOL: Final = "BTC"
 PRIMARY_VENUE: Final = "HYPERLIQUID"
-ALIASES: Final = {"cbBTC": PRIMARY_SYMBOL, "cbBTC-PERP": PRIMARY_SYMBOL}
-"""Names that the predecessor used for Hyperliquid's perpetual, which has no coin of that name."""
+ALIASES: Final = {
+    "cbBTC": PRIMARY_SYMBOL,
+    "cbBTC-PERP": PRIMARY_SYMBOL,
+    f"{PRIMARY_SYMBOL}.{PRIMARY_VENUE}": PRIMARY_SYMBOL,
+}
+"""Other names of Hyperliquid's perpetual: the predecessor's (there is no coin of that name), and the one in full."""
 
 _SYMBOL: Final = re.compile(r"([A-Z0-9][A-Z0-9:@/_-]{0,30})\.([A-Z][A-Z0-9_-]{0,30})", re.ASCII)
 
