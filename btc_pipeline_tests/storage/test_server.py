@@ -3,6 +3,7 @@
 Belongs here: the life of the server and its folder. Does not belong here: what is stored in it.
 """
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -48,7 +49,9 @@ def finish(process: "subprocess.Popen[str]") -> str:
 def end(data: Path) -> None:
     """Kill every process of this folder's server, as a power cut would, and no other."""
     for pid in EmbeddedServer(data)._processes():
-        os.kill(pid, signal.SIGKILL)
+        # One that ended by itself meanwhile, because its postmaster went first, is as dead as wanted.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     while EmbeddedServer(data)._processes():
         time.sleep(0.01)
 
