@@ -12,9 +12,18 @@ from datetime import date
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -25,6 +34,7 @@ from pydantic_settings import (
 
 from btc_pipeline.errors import UserError
 from btc_pipeline.indicators.registry import IndicatorSpec
+from btc_pipeline.market.instruments import canonical_symbol
 from btc_pipeline.market.intervals import STANDARD_NAMES, Interval
 from btc_pipeline.market.resampling import UsabilityRule
 from btc_pipeline.strategies.decisions import StrategyOnInterval
@@ -33,6 +43,7 @@ from btc_pipeline.strategies.registry import Registry, load_strategies
 PROJECT: Final = Path(__file__).resolve().parents[1]
 CONFIG_VARIABLE: Final = "BTC_PIPELINE_CONFIG"
 DEFAULT_INTERVALS: Final = ("37m", "148m", "1d")
+REPLAY_SUFFIX: Final = "-replay"
 
 
 def _canonical_intervals(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -84,6 +95,32 @@ class StrategySettings(_Section):
     _intervals = field_validator("intervals")(_canonical_intervals)
 
 
+class HyperliquidSettings(_Section):
+    """Where Hyperliquid is."""
+
+    websocket_url: str = Field("wss://api.hyperliquid.xyz/ws", pattern=r"^wss?://")
+    api_url: str = Field("https://api.hyperliquid.xyz", pattern=r"^https?://")
+
+
+class ReplaySettings(_Section):
+    """The local exchange that stands in for the real one (`feed: replay`)."""
+
+    port: int = Field(8765, ge=1, le=65535)
+    file: Path | None = Field(None, description="a candle file to serve; without one, a made-up market")
+    seed: int = Field(1, ge=0, description="of the made-up market")
+
+
+class CollectorSettings(_Section):
+    """The service that lands minutes."""
+
+    metrics_host: str = Field("127.0.0.1", description="address that Prometheus metrics are served on")
+    metrics_port: int = Field(9101, ge=1, le=65535)
+    spool_megabytes: int = Field(256, ge=1, description="minutes on disk while the database is away; then it says so")
+    omitted_minutes: Literal["gap", "quiet"] = Field(
+        "gap", description="what a closed minute is that REST leaves out, though it gives those around it"
+    )
+
+
 class Settings(BaseSettings):
     """The settings of every process."""
 
@@ -107,6 +144,12 @@ class Settings(BaseSettings):
     dagster_host: str = Field("127.0.0.1", description="address that the Dagster UI listens on")
     dagster_port: int = Field(3000, ge=1, le=65535)
 
+    feed: Literal["live", "replay"] = Field("live", description="real exchanges, or the local one in their place")
+    symbols: tuple[str, ...] = Field(("BTC",), description="what the collector collects")
+    collector: CollectorSettings = Field(default_factory=CollectorSettings)
+    hyperliquid: HyperliquidSettings = Field(default_factory=HyperliquidSettings)
+    replay: ReplaySettings = Field(default_factory=ReplaySettings)
+
     start_date: date = Field(date(2015, 1, 1), description="first daily partition")
     usability: UsabilitySettings = Field(default_factory=UsabilitySettings)
     indicators: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")], IndicatorSettings] = Field(
@@ -125,6 +168,25 @@ class Settings(BaseSettings):
     def _absolute(cls, path: Path) -> Path:
         """Child processes may have another working directory."""
         return path.expanduser().resolve()
+
+    @field_validator("symbols")
+    @classmethod
+    def _canonical_symbols(cls, symbols: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(_value_error(canonical_symbol, symbol) for symbol in symbols))
+
+    @model_validator(mode="after")
+    def _replayed_apart(self) -> Self:
+        """Replayed rows never touch real ones: another folder, another embedded server, no server of the user's."""
+        if self.feed == "replay":
+            folder = self.data_dir
+            if not folder.name.endswith(REPLAY_SUFFIX):
+                folder = folder.with_name(folder.name + REPLAY_SUFFIX)
+            object.__setattr__(self, "data_dir", folder)
+            object.__setattr__(self, "db_host", None)
+            local = f"127.0.0.1:{self.replay.port}"
+            endpoints = HyperliquidSettings(websocket_url=f"ws://{local}/ws", api_url=f"http://{local}")
+            object.__setattr__(self, "hyperliquid", endpoints)
+        return self
 
     @classmethod
     def settings_customise_sources(

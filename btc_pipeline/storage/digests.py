@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
-from btc_pipeline.market.intervals import Int64Array
-from btc_pipeline.storage.times import TIMESTAMP, to_date, to_datetime, to_day
+from btc_pipeline.market.intervals import MINUTES_PER_DAY, Int64Array
+from btc_pipeline.storage.times import TIMESTAMP, to_date, to_datetime, to_day, to_minute, to_timestamps
 
 if TYPE_CHECKING:
     from adbc_driver_manager.dbapi import Cursor
@@ -16,10 +17,12 @@ if TYPE_CHECKING:
 MINUTES_ASSET: Final = "candles_1m"
 
 READ: Final = """
-SELECT asset, day, content_digest, inputs_digest FROM partition_digests
+SELECT asset, day, content_digest, inputs_digest, touched_from FROM partition_digests
 WHERE symbol = $1 AND asset = $2 AND day >= $3 AND day < $4
 """
-READ_ALL: Final = "SELECT asset, day, content_digest, inputs_digest FROM partition_digests WHERE symbol = $1"
+READ_ALL: Final = """
+SELECT asset, day, content_digest, inputs_digest, touched_from FROM partition_digests WHERE symbol = $1
+"""
 SAVE: Final = """
 INSERT INTO partition_digests (asset, symbol, day, content_digest, inputs_digest, rows, last_time)
 SELECT asset, symbol, day, content_digest, inputs_digest, rows, last_time FROM new_digests
@@ -28,26 +31,39 @@ ON CONFLICT (asset, symbol, day) DO UPDATE SET
     inputs_digest = excluded.inputs_digest,
     rows = excluded.rows,
     last_time = excluded.last_time,
+    touched_from = NULL,
+    touched_at = NULL,
     updated_at = now()
 WHERE (partition_digests.content_digest, partition_digests.inputs_digest, partition_digests.rows,
        partition_digests.last_time)
     IS DISTINCT FROM (excluded.content_digest, excluded.inputs_digest, excluded.rows, excluded.last_time)
 """
 TOUCH: Final = """
-INSERT INTO partition_digests (asset, symbol, day)
-SELECT 'candles_1m', symbol, day FROM touched_days
-ON CONFLICT (asset, symbol, day) DO UPDATE SET content_digest = NULL, inputs_digest = NULL, updated_at = now()
+INSERT INTO partition_digests (asset, symbol, day, touched_from, touched_at)
+SELECT 'candles_1m', symbol, day, touched_from, now() FROM touched_days
+ON CONFLICT (asset, symbol, day) DO UPDATE SET
+    content_digest = NULL,
+    inputs_digest = NULL,
+    touched_from = least(partition_digests.touched_from, excluded.touched_from),
+    touched_at = coalesce(partition_digests.touched_at, now()),
+    updated_at = now()
 """
+"""Reads (symbol, day, touched_from) from a temporary table `touched_days`."""
 LOCK: Final = "SELECT pg_advisory_lock(hashtextextended($1, 0))"
 NEW_SNAPSHOT: Final = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
 
 
 @dataclass(frozen=True, slots=True)
 class StoredDigest:
-    """One day of one asset as `partition_digests` has it; None where nobody has looked since it was touched."""
+    """One day of one asset as `partition_digests` has it; None where nobody has looked since it was touched.
+
+    Attributes:
+        touched_from: of `candles_1m`: the earliest epoch minute that changed since; None if none did.
+    """
 
     content: str | None
     inputs: str | None
+    touched_from: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +93,7 @@ def read_digests(cursor: Cursor, symbol: str, asset: str, first_day: int, end_da
     """The digests of an asset's days [first_day, end_day), by day."""
     cursor.execute(READ, (symbol, asset, to_date(first_day), to_date(end_day)))
     return {
-        to_day(row["day"]): StoredDigest(row["content_digest"], row["inputs_digest"])
+        to_day(row["day"]): StoredDigest(row["content_digest"], row["inputs_digest"], _minute(row["touched_from"]))
         for row in cursor.fetch_arrow_table().to_pylist()
     }
 
@@ -92,9 +108,10 @@ def read_all_digests(cursor: Cursor, symbol: str) -> dict[str, dict[int, StoredD
         table["day"].cast(pa.int32()).to_pylist(),
         table["content_digest"].to_pylist(),
         table["inputs_digest"].to_pylist(),
+        table["touched_from"].to_pylist(),
     )
-    for asset, day, content, inputs in zip(*columns, strict=True):
-        found.setdefault(asset, {})[day] = StoredDigest(content, inputs)
+    for asset, day, content, inputs, touched in zip(*columns, strict=True):
+        found.setdefault(asset, {})[day] = StoredDigest(content, inputs, _minute(touched))
     return found
 
 
@@ -119,13 +136,21 @@ def save_digests(cursor: Cursor, symbol: str, asset: str, rows: list[DigestRow])
 
 
 def touch_days(cursor: Cursor, symbol: str, days: Int64Array) -> None:
-    """Marks days whose minutes changed, in the transaction that changes them."""
+    """Marks days whose minutes changed, from their first minute on, in the transaction that changes them."""
     if not len(days):
         return
     table = pa.table(
-        {"symbol": pa.repeat(symbol, len(days)), "day": pa.array([to_date(int(d)) for d in days], pa.date32())}
+        {
+            "symbol": pa.repeat(symbol, len(days)),
+            "day": pa.array([to_date(int(day)) for day in days], pa.date32()),
+            "touched_from": to_timestamps(days * MINUTES_PER_DAY),
+        }
     )
     through_temporary_table(cursor, "touched_days", table, TOUCH)
+
+
+def _minute(moment: datetime | None) -> int | None:
+    return None if moment is None else to_minute(moment)
 
 
 def through_temporary_table(cursor: Cursor, name: str, table: pa.Table, statement: str) -> None:

@@ -25,8 +25,16 @@ WHERE kind = 'gap' AND NOT resolved AND symbol = $1 AND start_time >= $2 AND sta
   AND NOT EXISTS (SELECT FROM found_gaps f WHERE f.start_time = q.start_time AND f.end_time = q.end_time)
 """
 ADD_FOUND: Final = """
-INSERT INTO data_quality (kind, symbol, start_time, end_time, reason)
-SELECT 'gap', symbol, start_time, end_time, reason FROM found_gaps
+INSERT INTO data_quality (kind, symbol, start_time, end_time, reason, retries, retried_at, detected_at)
+SELECT 'gap', f.symbol, f.start_time, f.end_time, coalesce(q.reason, f.reason), coalesce(q.retries, 0), q.retried_at,
+       coalesce(q.detected_at, now())
+FROM found_gaps f
+LEFT JOIN LATERAL (
+    SELECT reason, retries, retried_at, detected_at FROM data_quality q
+    WHERE q.kind = 'gap' AND NOT q.resolved AND q.symbol = f.symbol
+      AND q.start_time < f.end_time AND q.end_time > f.start_time
+    ORDER BY q.detected_at LIMIT 1
+) q ON true
 ON CONFLICT (symbol, start_time, end_time) WHERE kind = 'gap' AND NOT resolved DO NOTHING
 """
 ADD_REJECTED: Final = """
@@ -49,7 +57,7 @@ def record_gaps(
 ) -> None:
     """Makes the open gaps of whole days equal to what is missing; a gap is cut at midnight.
 
-    A gap that stands keeps its reason and its retries; one that is gone is resolved.
+    A gap that stands, or what is left of one, keeps its reason and its retries; one that is gone is resolved.
     """
     spans = split_at_midnight(missing.clip(days.start * MINUTES_PER_DAY, days.stop * MINUTES_PER_DAY))
     table = pa.table(
@@ -61,8 +69,8 @@ def record_gaps(
         }
     )
     cursor.adbc_ingest("found_gaps", table, mode="create", temporary=True)
-    cursor.execute(RESOLVE_GONE, (symbol, day_start(days.start), day_start(days.stop)))
     cursor.execute(ADD_FOUND)
+    cursor.execute(RESOLVE_GONE, (symbol, day_start(days.start), day_start(days.stop)))
     cursor.execute("DROP TABLE pg_temp.found_gaps")
 
 

@@ -1,0 +1,117 @@
+"""What every venue's client gives, whatever its wire looks like."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from btc_pipeline.market.candles import UNKNOWN_TRADES, Scale
+
+
+@dataclass(frozen=True, slots=True)
+class Minute:
+    """One 1m candle as a venue tells it; prices in quote currency, volumes in base currency unless said.
+
+    Attributes:
+        time: open time in epoch minutes.
+        quote_volume, taker_buy_volume: NaN where the venue does not tell.
+        trades: UNKNOWN_TRADES where the venue does not tell.
+        decimals: the most decimals written in its prices and in its volumes.
+    """
+
+    time: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+    trades: int = UNKNOWN_TRADES
+    quote_volume: float = math.nan
+    taker_buy_volume: float = math.nan
+    decimals: Scale = Scale(0, 0, 0)
+
+    def same_values(self, other: Minute) -> bool:
+        """Whether both say the same, whatever number of decimals they write."""
+        return (
+            self.time == other.time
+            and self.open == other.open
+            and self.high == other.high
+            and self.low == other.low
+            and self.close == other.close
+            and self.volume == other.volume
+            and self.trades == other.trades
+            and _same(self.quote_volume, other.quote_volume)
+            and _same(self.taker_buy_volume, other.taker_buy_volume)
+        )
+
+
+def _same(a: float, b: float) -> bool:
+    return a == b or (math.isnan(a) and math.isnan(b))
+
+
+@dataclass(frozen=True, slots=True)
+class Coin:
+    """An instrument as its venue lists it, by the venue's own name."""
+
+    name: str
+    scale: Scale
+    delisted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A row or frame that could not be taken: why, and all of it as text."""
+
+    reason: str
+    payload: str
+    time: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """REST's answer: minutes ascending by time, the last one perhaps still forming, and what was refused."""
+
+    minutes: Sequence[Minute]
+    unreadable: Sequence[Unreadable] = ()
+
+
+class VenueError(Exception):
+    """A venue could not be asked, or did not answer as it should. The message is one sentence without a full stop."""
+
+
+class VenueUnavailableError(VenueError):
+    """No connection, no answer in time, or a server error. Worth another try."""
+
+
+class RateLimitedError(VenueError):
+    """The venue wants fewer requests; `retry_after` seconds, if it said."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class VenueRefusedError(VenueError):
+    """The venue does not understand the request, or has no such instrument. Another try would not help."""
+
+
+class VenueRest(Protocol):
+    """A venue's REST: everything the collector and repair ask it."""
+
+    venue: str
+    retention_minutes: int
+    """How many of the newest minutes the venue still gives."""
+
+    async def coins(self) -> dict[str, Coin]:
+        """What is traded, by the venue's own name."""
+
+    async def history(self, coin: str, start: int, end: int) -> History:
+        """The minutes that open in the epoch minutes [start, end), as far as the venue still has them."""
+
+    async def time(self) -> float:
+        """The venue's clock: UTC, seconds since 1970-01-01, as of about now."""
+
+    async def close(self) -> None:
+        """Ends its connections."""

@@ -1,0 +1,1 @@
+"""Hyperliquid's WebSocket and REST, as a client sees them."""
