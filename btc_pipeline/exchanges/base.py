@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from btc_pipeline.market.candles import UNKNOWN_TRADES, Scale
+
+
+NO_DECIMALS: Final = Scale(0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ class Minute:
     trades: int = UNKNOWN_TRADES
     quote_volume: float = math.nan
     taker_buy_volume: float = math.nan
-    decimals: Scale = Scale(0, 0, 0)
+    decimals: Scale = NO_DECIMALS
 
     def same_values(self, other: Minute) -> bool:
         """Whether both say the same, whatever number of decimals they write."""
