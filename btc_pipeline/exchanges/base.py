@@ -9,7 +9,6 @@ from typing import Final, Protocol
 
 from btc_pipeline.market.candles import UNKNOWN_TRADES, Scale
 
-
 NO_DECIMALS: Final = Scale(0, 0, 0)
 
 
