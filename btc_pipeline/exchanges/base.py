@@ -79,6 +79,54 @@ class History:
     unreadable: Sequence[Unreadable] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class CandleUpdate:
+    """A frame about one minute of a coin. `closed`: what the venue says of it, None where it never says."""
+
+    coin: str
+    minute: Minute
+    closed: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """The venue has taken a subscription."""
+
+    coin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    """The answer to a ping."""
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """An error in the venue's words; the connection stays."""
+
+    text: str
+
+
+StreamEvent = CandleUpdate | Acknowledged | Pong | Complaint | Unreadable
+
+
+class VenueStream(Protocol):
+    """A venue's WebSocket: where it is, what to say, and how to read what it says."""
+
+    venue: str
+    url: str
+    ping_seconds: float
+
+    def subscribe(self, coin: str) -> str:
+        """The frame that asks for a coin's minutes."""
+
+    def ping(self) -> str:
+        """The frame that asks for a pong."""
+
+    def read(self, frame: str | bytes) -> Sequence[StreamEvent]:
+        """What a frame says; nothing for channels that nobody asked for."""
+
+
 class VenueError(Exception):
     """A venue could not be asked, or did not answer as it should. The message is one sentence without a full stop."""
 
