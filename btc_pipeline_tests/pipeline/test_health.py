@@ -1,0 +1,401 @@
+"""Health: what rows of the database mean, at which moment a strategy's first decision is due, and the statements."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from btc_pipeline.market.candles import Candles, Scale
+from btc_pipeline.market.intervals import DAY, Interval
+from btc_pipeline.pipeline.health import (
+    CollectorHealth,
+    HealthReport,
+    assess_collector,
+    assess_health,
+    health_questions,
+    in_words,
+)
+from btc_pipeline.pipeline.readiness import StoredBars, assess_readiness
+from btc_pipeline.settings import Settings
+from btc_pipeline.storage.connection import Database
+from btc_pipeline.storage.health import read
+from btc_pipeline.storage.times import to_datetime, to_minute
+from btc_pipeline.strategies import FLAT, LONG, Input, Opinions, Strategy
+from btc_pipeline.strategies.decisions import StrategyOnInterval
+
+NOW = datetime(2026, 11, 21, 12, 34, 20, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+M37 = Interval.parse("37m")
+
+
+def settings(**more: Any) -> Settings:
+    return Settings(strategies_folder=Path("/nonexistent"), **more)
+
+
+def collector_row(**changes: Any) -> dict[str, Any]:
+    """A collector that streams, 20 seconds after a close."""
+    last = NOW.replace(second=0)
+    return {
+        "symbol": "BTC",
+        "feed": "live",
+        "process": "nas/17",
+        "connection": "streaming",
+        "message": "streaming",
+        "started_at": NOW - timedelta(hours=5),
+        "heartbeat_at": NOW - timedelta(seconds=2),
+        "connected_at": NOW - timedelta(hours=5),
+        "last_frame_at": NOW - timedelta(seconds=1),
+        "accounted_until": last,
+        "minutes_landed": 300,
+        "spooled_minutes": 0,
+        "spooled_bytes": 0,
+        "clock_offset_ms": 12.5,
+        "exchange_at": None,
+        "newest_minute": last - MINUTE,
+        **changes,
+    }
+
+
+def symbol_row(**changes: Any) -> dict[str, Any]:
+    return {
+        "symbol": "BTC",
+        "venue": "HYPERLIQUID",
+        "first_day": NOW.date() - timedelta(days=3),
+        "last_day": NOW.date(),
+        "minutes": 4321,
+        "touched_days": 1,
+        "neglected_days": 0,
+        "open_gaps": 0,
+        "missing_minutes": 0,
+        "rejected_rows": 0,
+        "newest_minute": NOW.replace(second=0) - MINUTE,
+        "recent_open_gaps": 0,
+        "final_gaps": 0,
+        "fillable_since": [],
+        **changes,
+    }
+
+
+def assess(
+    symbols: Sequence[Mapping[str, Any]] = (),
+    collectors: Sequence[Mapping[str, Any]] = (),
+    bars: Sequence[Mapping[str, Any]] = (),
+    decisions: Sequence[Mapping[str, Any]] = (),
+    now: datetime = NOW,
+) -> HealthReport:
+    rows = {"symbols": symbols, "collectors": collectors, "bars": bars, "decisions": decisions}
+    return assess_health(rows, settings(), now)
+
+
+def one(now: datetime = NOW, **changes: Any) -> CollectorHealth:
+    (found,) = assess_collector([collector_row(**changes)], now)
+    return found
+
+
+def test_a_collector_whose_minutes_land_is_healthy() -> None:
+    assert (one().healthy, one().message, one().warnings) == (True, "streaming", ())
+    assert one().progress_age_seconds == 20
+
+
+def test_a_collector_that_hangs_is_unhealthy_within_two_minutes_of_its_last_minute() -> None:
+    for seconds in range(20, 400, 5):
+        now = NOW + timedelta(seconds=seconds - 20)
+        hung = one(now, heartbeat_at=now)
+        assert hung.healthy is (seconds <= 90), seconds
+    hung = one(NOW + timedelta(minutes=4), heartbeat_at=NOW + timedelta(minutes=4))
+    assert hung.message == (
+        "no minute was accounted for in 4 min: minutes are known up to 2026-11-21 12:34 UTC (streaming: streaming)"
+    )
+
+
+def test_a_heartbeat_without_minutes_is_no_health_and_neither_is_progress_that_stores_nothing() -> None:
+    assert not one(accounted_until=None, newest_minute=None, connection="connecting", message="connecting").healthy
+    assert not one(newest_minute=None).healthy
+    quiet = one(newest_minute=NOW.replace(second=0) - timedelta(minutes=31))
+    assert quiet.message == "the exchange answers and has no minute since 2026-11-21 12:03 UTC"
+
+
+def test_a_process_that_is_gone_is_named_with_what_starts_it() -> None:
+    later = NOW + timedelta(minutes=5)
+    assert one(later).message == (
+        "nothing was heard of the collector (process nas/17) since 2026-11-21 12:34 UTC: "
+        "minutes are known up to 2026-11-21 12:34 UTC; btc-pipeline up starts it"
+    )
+
+
+def test_a_clean_stop_is_said_as_such_at_once() -> None:
+    stopped = one(connection="stopped")
+    assert not stopped.healthy
+    assert stopped.message == "the collector stopped at 2026-11-21 12:34 UTC; btc-pipeline up starts it"
+
+
+def test_an_exchange_that_cannot_be_reached_is_a_problem_at_once_in_the_collectors_own_words() -> None:
+    away = one(connection="unreachable", message="Hyperliquid cannot be reached (refused); retrying")
+    assert (away.healthy, away.message) == (False, "Hyperliquid cannot be reached (refused); retrying")
+
+
+def test_minutes_in_the_spool_are_a_problem_though_all_is_accounted_for() -> None:
+    spooling = one(spooled_minutes=1200, spooled_bytes=240_000)
+    assert (spooling.healthy, spooling.message) == (False, "1,200 minutes wait on disk (0.2 MB) to be written")
+
+
+@pytest.mark.parametrize(("offset", "words"), [(1000.0, None), (1700.0, "1.7 s ahead of"), (-2000.0, "2.0 s behind")])
+def test_a_clock_that_is_off_is_a_warning(offset: float, words: str | None) -> None:
+    found = one(clock_offset_ms=offset)
+    assert found.healthy
+    assert (words is None and found.warnings == ()) or words in found.warnings[0]
+
+
+def test_progress_is_measured_by_the_exchanges_clock_and_goes_on_when_the_loop_does_not() -> None:
+    past = datetime(2023, 3, 20, 7, 0, 0, tzinfo=UTC)
+    replayed = {"accounted_until": past, "newest_minute": past - MINUTE, "exchange_at": past + timedelta(seconds=18)}
+    assert one(**replayed).progress_age_seconds == 20
+    assert one(**replayed).healthy
+    assert not one(NOW + timedelta(seconds=75), **replayed).healthy
+
+
+def test_an_outage_of_days_says_when_the_exchange_forgets() -> None:
+    for hours, words in ((59, None), (61, "the exchange forgets them at 83 h"), (90, "has forgotten")):
+        message = one(NOW + timedelta(hours=hours)).message
+        assert (words is None and "forg" not in message) or words in message
+
+
+def test_a_symbol_that_is_not_collected_any_more_is_not_live() -> None:
+    rows = [collector_row(symbol="ETH", connection="stopped"), collector_row()]
+    assert [found.symbol for found in assess_collector(rows, NOW, ["BTC"])] == ["BTC"]
+    assert [found.symbol for found in assess_collector(rows, NOW, ["ETH"])] == ["ETH", "BTC"]
+
+
+def test_an_imported_history_that_ended_is_well() -> None:
+    report = assess([symbol_row(symbol="BTCUSD.BITFINEX", newest_minute=NOW - timedelta(days=2))])
+    assert (report.status, report.problems) == ("ok", ())
+    (symbol,) = report.symbols
+    assert (symbol.feed, symbol.collector, symbol.readiness) == (None, None, ())
+    assert symbol.age_seconds == 2 * 86_400 - 60
+
+
+def test_problems_name_their_symbol_and_make_it_degraded() -> None:
+    rows = symbol_row(
+        neglected_days=2, fillable_since=[NOW - timedelta(hours=70), NOW], recent_open_gaps=3, final_gaps=1
+    )
+    report = assess([rows], [collector_row(connection="stopped")])
+    assert report.status == "degraded"
+    assert report.problems == (
+        "BTC: the collector stopped at 2026-11-21 12:34 UTC; btc-pipeline up starts it",
+        "BTC: 2 days changed and are not materialised since",
+        "BTC: 2 open gaps in the last seven days of its data",
+        "BTC: minutes are missing for 70 h: the exchange forgets them at 83 h",
+    )
+    assert report.warnings == ("BTC: 1 gap in the last seven days of its data that the exchange cannot fill",)
+
+
+def test_a_touched_day_alone_is_no_problem() -> None:
+    assert assess([symbol_row(touched_days=1)], [collector_row()]).status == "ok"
+
+
+def test_the_newest_decision_of_a_symbol_is_the_last_one() -> None:
+    decisions = [
+        {
+            "symbol": "BTC",
+            "interval": "37m",
+            "strategy": "ma44",
+            "parameters": '{"period":44}',
+            "time": to_datetime(M37.open(M37.slot(to_minute(NOW)) - number)),
+            "type": "HOLD",
+            "target": None,
+            "recorded_at": NOW,
+        }
+        for number in (1, 2)
+    ]
+    (symbol,) = assess([symbol_row()], [collector_row()], (), decisions).symbols
+    assert symbol.last_decision is not None
+    assert symbol.last_decision.time == decisions[0]["time"]
+    assert symbol.last_decision.decided_at == to_datetime(M37.open(M37.slot(to_minute(NOW))))
+
+
+# When the first decision is due
+
+
+def at_work(name: str, interval: str) -> StrategyOnInterval:
+    (found,) = settings(strategies=[{"strategy": name, "intervals": [interval]}]).strategies_at_work
+    return found
+
+
+def bars_at(interval: Interval, slots: Sequence[int], unusable: Sequence[int] = ()) -> StoredBars:
+    times = np.array([interval.open(slot) for slot in slots], np.int64)
+    return StoredBars(times, np.array([slot not in unusable for slot in slots], np.bool_))
+
+
+def test_the_days_that_are_missing_are_counted_and_the_first_decision_dated() -> None:
+    today = DAY.slot(to_minute(NOW))
+    stored = {DAY: bars_at(DAY, [today - 3, today - 2, today - 1])}
+    found = assess_readiness(at_work("ma44", "1d"), stored, to_minute(NOW))
+    assert (found.ready, found.bars_missing, found.bars_needed) == (False, 41, 44)
+    assert found.first_due == datetime(2027, 1, 1, tzinfo=UTC)
+    assert found.reason == "41 of 44 bars missing; first decision due 2027-01-01 00:00 UTC"
+
+
+def test_a_strategy_with_its_history_is_ready() -> None:
+    now = to_minute(NOW)
+    slot = M37.slot(now)
+    found = assess_readiness(at_work("ma44", "37m"), {M37: bars_at(M37, range(slot - 44, slot))}, now)
+    assert (found.ready, found.first_due, found.reason) == (True, None, "has an opinion")
+
+
+def test_a_bar_that_closed_just_now_is_not_missing_yet() -> None:
+    slot = M37.slot(to_minute(NOW))
+    stored = {M37: bars_at(M37, range(slot - 44, slot))}
+    just_closed = M37.close(slot)
+    assert assess_readiness(at_work("ma44", "37m"), stored, just_closed + 1).ready
+    assert not assess_readiness(at_work("ma44", "37m"), stored, just_closed + 2).ready
+
+
+def test_a_last_bar_that_is_not_usable_waits_for_the_next_one() -> None:
+    now = to_minute(NOW)
+    slot = M37.slot(now)
+    found = assess_readiness(at_work("ma44", "37m"), {M37: bars_at(M37, range(slot - 60, slot), [slot - 1])}, now)
+    assert found.reason.startswith("the last bar is missing or not usable; first decision due ")
+    assert found.first_due == to_datetime(M37.close(slot))
+
+
+class DailyFilter(Strategy):
+    name = "filtered"
+    display_name = description = "Above the average of three days"
+
+    def inputs(self, p: Any) -> dict[str, Input]:
+        return {"fast": Input("sma", {"period": 5}), "day": Input("sma", {"period": 3}, interval="1d")}
+
+    def decide(self, view: Any, p: Any) -> Opinions:
+        target = np.where(view.bars.close > view["day"], LONG, FLAT).astype(np.int8)
+        return Opinions(target, np.ones(len(target)), [])
+
+
+def test_another_interval_decides_when_it_is_what_lacks() -> None:
+    now = to_minute(NOW)
+    slot, today = M37.slot(now), DAY.slot(now)
+    work = StrategyOnInterval(DailyFilter(), {}, M37)
+    stored = {M37: bars_at(M37, range(slot - 60, slot)), DAY: bars_at(DAY, [today - 1])}
+    found = assess_readiness(work, stored, now)
+    midnight = DAY.open(today + 2)
+    assert found.first_due == to_datetime(M37.close(M37.slot(midnight - 1)))
+    assert found.reason.startswith("2 of 3 bars of 1d missing; first decision due ")
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_the_first_decision_comes_when_it_was_said_and_not_before(seed: int) -> None:
+    """Bars with holes as they may be; then what comes, usable all of it, and the strategy itself asked at each."""
+    random = np.random.default_rng(seed)
+    now = to_minute(NOW) - 10
+    slot, today = M37.slot(now), DAY.slot(now)
+    work = [StrategyOnInterval(DailyFilter(), {}, M37), at_work("ma44", "37m")][seed % 2]
+    held = {
+        M37: [s for s in range(slot - int(random.integers(1, 90)), slot) if random.random() < 0.95],
+        DAY: [s for s in range(today - int(random.integers(1, 6)), today) if random.random() < 0.9],
+    }
+    stored = {
+        interval: bars_at(interval, slots, [s for s in slots if random.random() < 0.05])
+        for interval, slots in held.items()
+    }
+    found = assess_readiness(work, stored, now)
+    frames = {
+        interval: whole_bars(
+            interval, stored[interval], {M37: slot, DAY: today}[interval], {M37: 60 * 40, DAY: 60}[interval]
+        )
+        for interval in work.lookbacks()
+    }
+    decided = work.decide(frames, range(slot - 1, slot + 60 * 39))
+    closes = {
+        to_datetime(M37.close(M37.slot(int(time))))
+        for time, target in zip(decided.time, decided.target, strict=True)
+        if target >= -1
+    }
+    if found.ready:
+        assert to_datetime(M37.open(slot)) in closes
+    else:
+        assert to_datetime(M37.open(slot)) not in closes
+        assert min(closes) == found.first_due
+
+
+def whole_bars(interval: Interval, stored: StoredBars, first: int, count: int) -> Candles:
+    """The stored bars and those that come, as a strategy is given them."""
+    coming = np.array([interval.open(slot) for slot in range(first, first + count)], np.int64)
+    time = np.concatenate((stored.time, coming))
+    n = len(time)
+    price, ones = 100.0 + np.arange(n), np.ones(n, np.int64)  # at equality ma has no opinion
+    usable = np.concatenate((stored.usable, np.ones(count, np.bool_)))
+    columns = (price,) * 4, np.ones(n), np.full(n, np.nan), np.full(n, np.nan)
+    return Candles(interval, Scale(2, 3), time, *columns[0], *columns[1:], ones, ones, ones, ones, usable)
+
+
+# The statements
+
+
+def test_what_is_read_is_what_is_stored(database: Database) -> None:
+    day = NOW.replace(hour=0, minute=0, second=0)
+    with database.rows() as connection:
+        connection.execute("INSERT INTO instruments VALUES ('BTC', 'HYPERLIQUID', 'BTC', 1, 5, 8)")
+        connection.execute(
+            "INSERT INTO collector_state (symbol, feed, process, connection, message, started_at, heartbeat_at, "
+            "accounted_until) VALUES ('BTC', 'live', 'nas/17', 'streaming', 'streaming', %s, %s, %s)",
+            (NOW, NOW, NOW.replace(second=0)),
+        )
+        for interval, times in (
+            ("1m", [NOW.replace(second=0) - MINUTE]),
+            ("1d", [day - timedelta(days=n) for n in (1, 2, 3)]),
+        ):
+            for time in times:
+                connection.execute(
+                    "INSERT INTO candles VALUES (%s, 'BTC', %s, 1, 1, 1, 1, 1, NULL, NULL, NULL, 1, 0, 1, true, "
+                    "'confirmed')",
+                    (time, interval),
+                )
+        connection.execute(
+            "INSERT INTO data_quality (kind, symbol, start_time, end_time, reason) "
+            "SELECT 'gap', 'BTC', t, t + interval '1 minute', r FROM (VALUES (%s::timestamptz, 'unknown'), "
+            "(%s, 'beyond_retention'), (%s, 'fetch_failed')) AS g (t, r)",
+            (day, day - timedelta(days=2), day - timedelta(days=8)),
+        )
+        for version, (withdrawn, kind) in enumerate([(False, "OPEN_LONG"), (True, "HOLD")], start=1):
+            connection.execute(
+                "INSERT INTO decisions (time, symbol, interval, strategy, parameters, version, withdrawn, target, "
+                "type, confidence, reasons, indicator_snapshot, input_digest, origin) VALUES "
+                "(%s, 'BTC', '1d', 'ma44', '{\"period\": 44}', %s, %s, 1, %s, 1, '{}', '{}', '', 'live')",
+                (day - timedelta(days=1), version, withdrawn, kind),
+            )
+        connection.execute(
+            "INSERT INTO decisions (time, symbol, interval, strategy, parameters, version, target, type, confidence, "
+            "reasons, indicator_snapshot, input_digest, origin) VALUES (%s, 'BTC', '1d', 'ma44', '{\"period\": 44}', "
+            "1, 1, 'OPEN_LONG', 1, '{}', '{}', '', 'live')",
+            (day - timedelta(days=2),),
+        )
+    own = settings()
+    report = assess_health(read(database, health_questions(own.strategies_at_work)), own, NOW)
+    (symbol,) = report.symbols
+    assert report.problems == ("BTC: 1 open gap in the last seven days of its data",)
+    assert len(report.warnings) == 1
+    assert (symbol.open_gaps, symbol.recent_open_gaps, symbol.feed) == (3, 2, "live")
+    assert symbol.last_minute == NOW.replace(second=0) - MINUTE
+    assert symbol.last_decision is not None
+    assert symbol.last_decision.time == day - timedelta(days=2), "the newer one was withdrawn"
+    assert len(symbol.readiness) == len(own.strategies_at_work) == 6
+    missing = {(found.strategy, found.interval): found.bars_missing for found in symbol.readiness}
+    assert missing[("ma44", "1d")] == 41
+    assert missing[("ma125", "37m")] == 125
+
+
+def test_an_empty_database_is_well(database: Database) -> None:
+    own = settings()
+    report = assess_health(read(database, health_questions(own.strategies_at_work)), own, NOW)
+    assert (report.status, report.symbols) == ("ok", ())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(42, "42 s"), (125, "2 min"), (18_600, "5 h 10 min"), (183_600, "2 d 3 h")]
+)
+def test_ages_are_said_in_two_units(seconds: int, words: str) -> None:
+    assert in_words(timedelta(seconds=seconds)) == words
