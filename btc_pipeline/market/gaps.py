@@ -7,7 +7,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from btc_pipeline.market.intervals import Int64Array
+from btc_pipeline.market.intervals import MINUTES_PER_DAY, Int64Array
 from btc_pipeline.market.spans import Spans
 
 
@@ -54,3 +54,14 @@ def classify_holes(time: Int64Array, *, vouch: bool, outage_after: int) -> Holes
     holes = Spans.of_minutes(time).complement(int(time[0]), int(time[-1]) + 1)
     quiet = ((holes.end - holes.start) <= outage_after) & np.bool_(vouch)
     return Holes(Spans(holes.start[quiet], holes.end[quiet]), Spans(holes.start[~quiet], holes.end[~quiet]))
+
+
+def split_at_midnight(spans: Spans) -> Spans:
+    """The same minutes in spans that never cross midnight."""
+    pairs = [
+        (max(start, day * MINUTES_PER_DAY), min(end, (day + 1) * MINUTES_PER_DAY))
+        for start, end in spans.pairs()
+        for day in range(start // MINUTES_PER_DAY, (end - 1) // MINUTES_PER_DAY + 1)
+    ]
+    table = np.array(pairs, np.int64).reshape(-1, 2)
+    return Spans(table[:, 0].copy(), table[:, 1].copy())
