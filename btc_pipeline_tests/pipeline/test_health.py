@@ -12,13 +12,13 @@ import pytest
 
 from btc_pipeline.market.candles import Candles, Scale
 from btc_pipeline.market.intervals import DAY, Interval
+from btc_pipeline.pipeline.collection import in_words
 from btc_pipeline.pipeline.health import (
     CollectorHealth,
     HealthReport,
     assess_collector,
     assess_health,
     health_questions,
-    in_words,
 )
 from btc_pipeline.pipeline.readiness import StoredBars, assess_readiness
 from btc_pipeline.settings import Settings
