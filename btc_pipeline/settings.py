@@ -171,8 +171,10 @@ class Settings(BaseSettings):
 
     @field_validator("symbols")
     @classmethod
-    def _canonical_symbols(cls, symbols: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(_value_error(canonical_symbol, symbol) for symbol in symbols))
+    def _valid_symbols(cls, symbols: tuple[str, ...]) -> tuple[str, ...]:
+        for symbol in symbols:
+            _value_error(canonical_symbol, symbol)
+        return symbols
 
     @model_validator(mode="after")
     def _replayed_apart(self) -> Self:
@@ -199,6 +201,11 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         file = InitSettingsSource(settings_cls, _read_config(config_file()))
         return init_settings, env_settings, dotenv_settings, file, file_secret_settings
+
+    @property
+    def collected(self) -> tuple[str, ...]:
+        """The canonical symbols to collect: `cbBTC` is `BTC`."""
+        return tuple(dict.fromkeys(canonical_symbol(symbol) for symbol in self.symbols))
 
     @property
     def rule(self) -> UsabilityRule:
