@@ -31,6 +31,8 @@ POLL_SECONDS: Final = 0.2
 LOG_BYTES: Final = 10_000_000
 LOG_FILES: Final = 3
 
+STATE_PREFIX: Final = b"STATE "
+
 _PR_SET_PDEATHSIG: Final = 1
 # Loaded here: between fork and exec nothing may be imported.
 _LIBC: Final = ctypes.CDLL(None)
@@ -38,7 +40,11 @@ _LIBC: Final = ctypes.CDLL(None)
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A child process: its name, its command, and how to ask whether it is ready."""
+    """A child process: its name, its command, and how to ask whether it is ready.
+
+    A line of its output that begins with `STATE ` is for the terminal: it is said at once, without that word. The same
+    again is said once.
+    """
 
     name: str
     command: Sequence[str]
@@ -88,7 +94,8 @@ class Supervisor:
         # A session of its own: the terminal's Ctrl-C reaches the supervisor alone, which then stops all in order.
         child.process = subprocess.Popen(  # noqa: S603 the commands are the pipeline's own
             list(child.service.command),
-            env={**os.environ, **self._environment},
+            # Unbuffered, or else a state would be said when the child ends.
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **self._environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -96,7 +103,17 @@ class Supervisor:
             preexec_fn=_end_with_parent,  # noqa: PLW1509 one call into libc, no lock is taken
         )
         child.started, child.ready = time.monotonic(), False
-        threading.Thread(target=_pump, args=(child.process, child.log), daemon=True).start()
+        threading.Thread(target=self._pump, args=(child.service.name, child.process, child.log), daemon=True).start()
+
+    def _pump(self, name: str, process: subprocess.Popen[bytes], log: logging.Logger) -> None:
+        """Writes a child's output to its log, and says its states, until it ends."""
+        said = b""
+        for line in process.stdout or ():
+            state = line.removeprefix(STATE_PREFIX)
+            log.info("%s", _text(state))
+            if line.startswith(STATE_PREFIX) and state != said:
+                said = state
+                self._say(f"{name}: {_text(state)}")
 
     def _look_after(self, child: _Child) -> None:
         now = time.monotonic()
@@ -182,8 +199,5 @@ def _file_logger(name: str, folder: Path) -> logging.Logger:
     return logger
 
 
-def _pump(process: subprocess.Popen[bytes], log: logging.Logger) -> None:
-    if process.stdout is None:
-        return
-    for line in process.stdout:
-        log.info("%s", line.decode(errors="replace").rstrip("\n"))
+def _text(line: bytes) -> str:
+    return line.decode(errors="replace").rstrip("\n")

@@ -223,6 +223,24 @@ def test_children_have_the_environment_and_their_output_is_a_log(tmp_path: Path)
     assert log.read_text().splitlines() == ["to here", "caf� 100%s"]
 
 
+def test_a_state_is_said_once_and_logged_and_other_lines_are_only_logged(tmp_path: Path) -> None:
+    lines = [
+        "STATE far away; retrying",
+        "a detail",
+        "STATE far away; retrying",
+        "STATE there",
+        "STATE far away; retrying",
+    ]
+    # Neither flushed nor ended: what a child writes is said while it runs.
+    code = f"import time\nfor line in {lines!r}: print(line)\ntime.sleep(600)"
+    said: list[str] = []
+    log = tmp_path / "logs" / "talker.log"
+    supervisor = Supervisor([Service("talker", python(code), lambda: False)], {}, log.parent, said.append)
+    run_until(supervisor, lambda: log.exists() and log.read_text().count("\n") == 5 and len(said) == 3)
+    assert said == ["talker: far away; retrying", "talker: there", "talker: far away; retrying"]
+    assert log.read_text().splitlines() == [line.removeprefix("STATE ") for line in lines]
+
+
 def test_logs_are_rotated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervision, "LOG_BYTES", 1000)
     monkeypatch.setattr(supervision, "LOG_FILES", 2)
