@@ -9,6 +9,7 @@ from btc_pipeline.defs.jobs import build_jobs
 from btc_pipeline.defs.partitions import daily_partitions
 from btc_pipeline.defs.resources import RESOURCE_KEY, PipelineResource
 from btc_pipeline.defs.schedules import nightly
+from btc_pipeline.defs.sensors import build_sensors
 from btc_pipeline.pipeline.catalogue import build_catalogue
 from btc_pipeline.settings import Settings, load_settings
 
@@ -16,11 +17,12 @@ from btc_pipeline.settings import Settings, load_settings
 def build_definitions(settings: Settings | None = None, pipeline: PipelineResource | None = None) -> dg.Definitions:
     """Everything Dagster loads, from the settings (the process's own by default)."""
     settings = settings or load_settings()
-    partitions = daily_partitions(settings.start_date)
+    partitions, catalogue = daily_partitions(settings.start_date), build_catalogue(settings)
     return dg.Definitions(
-        assets=build_assets(build_catalogue(settings), partitions),
+        assets=build_assets(catalogue, partitions),
         jobs=build_jobs(),
         schedules=[nightly],
+        sensors=build_sensors(settings, catalogue),
         resources={RESOURCE_KEY: pipeline or PipelineResource()},
         # One process a run: a step's own process would cost more than its work (28 s instead of 5 for four assets).
         executor=dg.in_process_executor,

@@ -9,7 +9,7 @@ from btc_pipeline.market.instruments import Instrument
 from btc_pipeline.market.resampling import UsabilityRule
 from btc_pipeline.pipeline.bars import refresh_bars
 from btc_pipeline.pipeline.catalogue import MINUTES_ASSET, Catalogue
-from btc_pipeline.pipeline.decisions import Origin, refresh_decisions
+from btc_pipeline.pipeline.decisions import refresh_decisions
 from btc_pipeline.pipeline.indicators import refresh_indicators
 from btc_pipeline.pipeline.minutes import refresh_minutes
 from btc_pipeline.pipeline.refresh import Report
@@ -31,12 +31,11 @@ class Chain:
         now: int,
         *,
         assets: Collection[str] | None = None,
-        origin: Origin = Origin.BACKFILL,
         verify_only: bool = False,
     ) -> dict[str, Report]:
         """Brings assets (all by default) up to date in the days (since 1970-01-01); returns a report an asset."""
         with self.database.kept() as database:
-            return self._refresh(database, instrument, days, now, assets, origin, verify_only=verify_only)
+            return self._refresh(database, instrument, days, now, assets, verify_only=verify_only)
 
     def _refresh(
         self,
@@ -45,7 +44,6 @@ class Chain:
         days: range,
         now: int,
         assets: Collection[str] | None,
-        origin: Origin,
         *,
         verify_only: bool,
     ) -> dict[str, Report]:
@@ -64,6 +62,6 @@ class Chain:
         for decisions in self.catalogue.decisions:
             if decisions.name in wanted:
                 reports[decisions.name] = refresh_decisions(
-                    database, decisions, instrument, days, now, origin, verify_only=verify_only
+                    database, decisions, instrument, days, now, verify_only=verify_only
                 )
         return reports

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -23,8 +23,12 @@ if TYPE_CHECKING:
     from adbc_driver_manager.dbapi import Cursor
 
 
+LIVE_MINUTES: Final = 10
+"""A decision that is first made so soon after its bar's close is a live one, whoever made it."""
+
+
 class Origin(StrEnum):
-    """How a decision came to be."""
+    """How a decision came to be: at its bar's close, later, or as another word on what was decided already."""
 
     LIVE = "live"
     BACKFILL = "backfill"
@@ -37,21 +41,20 @@ def refresh_decisions(
     instrument: Instrument,
     days: range,
     now: int,
-    origin: Origin = Origin.BACKFILL,
     *,
     verify_only: bool = False,
 ) -> Report:
     """Decides at the bars of the days (since 1970-01-01), and appends what came out different.
 
     Args:
-        origin: of decisions that are made for the first time; one that replaces another is a repair.
+        now: the epoch minute, which tells live decisions from others.
         verify_only: only say which days are stale; nothing is made or written.
     """
     report = Report(asset.name, instrument.symbol, range(days.start, days.start))
     for piece in pieces(days):
         with database.arrow() as cursor:
             lock(cursor, asset.name, instrument.symbol)
-            report.add(_refresh_piece(cursor, asset, instrument, piece, now, origin, verify_only=verify_only))
+            report.add(_refresh_piece(cursor, asset, instrument, piece, now, verify_only=verify_only))
     return report
 
 
@@ -74,7 +77,6 @@ def _refresh_piece(
     instrument: Instrument,
     days: range,
     now: int,
-    origin: Origin,
     *,
     verify_only: bool,
 ) -> Report:
@@ -102,7 +104,7 @@ def _refresh_piece(
     written = refresh.changed([decisions_part(strategy_key(one), decisions) for one, decisions in made.items()])
     for one, decisions in made.items():
         validate_decisions(decisions)
-        _append_differences(cursor, instrument, one, decisions, latest[one], written, origin)
+        _append_differences(cursor, instrument, one, decisions, latest[one], written, now)
     return refresh.record(written)
 
 
@@ -118,7 +120,7 @@ def _append_differences(
     made: Decisions,
     latest: LatestVersions,
     days: list[int],
-    origin: Origin,
+    now: int,
 ) -> None:
     """New versions of what came out different in those days; withdrawals of what is gone."""
     versions = dict(zip(latest.decisions.time.tolist(), latest.version.tolist(), strict=True))
@@ -132,7 +134,7 @@ def _append_differences(
         made.take(np.array(fresh, np.int64)),
         np.array([versions.get(time, 0) + 1 for time in times], np.int64),
         withdrawn=False,
-        origin=[str(Origin.REPAIR if time in versions else origin) for time in times],
+        origin=[str(Origin.REPAIR if time in versions else _origin(one.interval, time, now)) for time in times],
     )
     told = latest.decisions
     vanished = ~latest.withdrawn & np.isin(told.day, days) & np.isin(told.time, made.time, invert=True)
@@ -144,6 +146,11 @@ def _append_differences(
         withdrawn=True,
         origin=[str(Origin.REPAIR)] * len(gone),
     )
+
+
+def _origin(interval: Interval, time: int, now: int) -> Origin:
+    """Of a decision at the bar that opens at an epoch minute, made for the first time."""
+    return Origin.LIVE if now - interval.close(interval.slot(time)) <= LIVE_MINUTES else Origin.BACKFILL
 
 
 def _rows(decisions: Decisions) -> list[tuple[object, ...]]:
