@@ -256,10 +256,19 @@ def load_settings(**overrides: Any) -> Settings:
     Raises:
         UserError: a setting is wrong; one line names it, its value and what would be right.
     """
+    return read_settings(**overrides).validated()
+
+
+def read_settings(**overrides: Any) -> Settings:
+    """The same for who needs no strategy: a broken file of one hinders nobody from stopping the database.
+
+    Raises:
+        UserError: a setting is wrong, strategies and indicators aside.
+    """
     if CONFIG_VARIABLE in os.environ and not config_file().is_file():
         raise UserError(f"{CONFIG_VARIABLE}: there is no file {config_file()}.")
     try:
-        return Settings(**overrides).validated()
+        return Settings(**overrides)
     except SettingsError as error:
         raise UserError(f"config: {error}: lists and mappings are JSON in the environment.") from error
     except ValidationError as error:

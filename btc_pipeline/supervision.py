@@ -103,9 +103,9 @@ class Supervisor:
             preexec_fn=_end_with_parent,  # noqa: PLW1509 one call into libc, no lock is taken
         )
         child.started, child.ready = time.monotonic(), False
-        threading.Thread(target=self._pump, args=(child.service.name, child.process, child.log), daemon=True).start()
+        threading.Thread(target=self._pump, args=(child.process, child.log), daemon=True).start()
 
-    def _pump(self, name: str, process: subprocess.Popen[bytes], log: logging.Logger) -> None:
+    def _pump(self, process: subprocess.Popen[bytes], log: logging.Logger) -> None:
         """Writes a child's output to its log, and says its states, until it ends."""
         said = b""
         for line in process.stdout or ():
@@ -113,7 +113,7 @@ class Supervisor:
             log.info("%s", _text(state))
             if line.startswith(STATE_PREFIX) and state != said:
                 said = state
-                self._say(f"{name}: {_text(state)}")
+                self._say(_text(state))
 
     def _look_after(self, child: _Child) -> None:
         now = time.monotonic()

@@ -124,7 +124,7 @@ def _collector_problems(row: Row, heartbeat_age: timedelta, progress_age: timede
             f"{START}"
         )
     elif row["connection"] == UNREACHABLE:
-        problems.append(row["message"] or "the exchange cannot be reached")
+        problems.append(f"the exchange cannot be reached{since} ({row['message'] or 'no message'})")
     elif progress_age is None:
         problems.append(f"no minute has landed yet ({row['message'] or row['connection']})")
     elif late:

@@ -130,7 +130,7 @@ def assess_health(rows: Mapping[str, Sequence[Row]], settings: Settings, now: da
         now: this machine's time, UTC.
     """
     strategies = settings.strategies_at_work
-    collectors = {one.symbol: one for one in assess_collector(rows["collectors"], now, settings.symbols)}
+    collectors = {one.symbol: one for one in assess_collector(rows["collectors"], now, settings.collected)}
     times = {row["symbol"]: exchange_time_of(row, now) for row in rows["collectors"]}
     stored: dict[str, dict[Interval, StoredBars]] = {}
     for row in rows["bars"]:

@@ -134,9 +134,12 @@ def test_a_clean_stop_is_said_as_such_at_once() -> None:
     assert stopped.message == "the collector stopped at 2026-11-21 12:34 UTC; btc-pipeline up starts it"
 
 
-def test_an_exchange_that_cannot_be_reached_is_a_problem_at_once_in_the_collectors_own_words() -> None:
-    away = one(connection="unreachable", message="Hyperliquid cannot be reached (refused); retrying")
-    assert (away.healthy, away.message) == (False, "Hyperliquid cannot be reached (refused); retrying")
+def test_an_exchange_that_cannot_be_reached_is_a_problem_at_once_with_the_reason() -> None:
+    away = one(connection="unreachable", message="connection refused")
+    assert (away.healthy, away.message) == (
+        False,
+        "the exchange cannot be reached: minutes are known up to 2026-11-21 12:34 UTC (connection refused)",
+    )
 
 
 def test_minutes_in_the_spool_are_a_problem_though_all_is_accounted_for() -> None:
