@@ -1,1 +1,26 @@
-"""An exchange served from a candle file or a made-up market: the demo, and the test bench of everything live."""
+"""An exchange of our own that speaks a real one's wire, served from a candle file or from a made-up market.
+
+Belongs here: markets (what is traded: `market`, `synthetic`, `file_market`), the venue (what an exchange knows of its
+market at a moment: `venue`, `paths`, `tape`), faults on command, and one module group for each wire (`hyperliquid_*`)
+over one server (`server`, `connection`, `http`, `websocket`). Does not belong here: anything that the collector or a
+venue's client uses to read; what is made here must be read by code that never saw it.
+"""
+
+from btc_pipeline.exchanges.replay.behaviour import Behaviour, EmptyMinute
+from btc_pipeline.exchanges.replay.faults import Fault, FaultKind, random_faults
+from btc_pipeline.exchanges.replay.market import Listing, Market, MinuteRow
+from btc_pipeline.exchanges.replay.server import ReplayExchange
+from btc_pipeline.exchanges.replay.synthetic import SyntheticMarket
+
+__all__ = [
+    "Behaviour",
+    "EmptyMinute",
+    "Fault",
+    "FaultKind",
+    "Listing",
+    "Market",
+    "MinuteRow",
+    "ReplayExchange",
+    "SyntheticMarket",
+    "random_faults",
+]

@@ -1,0 +1,108 @@
+"""What was traded by when: minutes as they form, and trades that add up to them."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from btc_pipeline.exchanges.replay.market import MINUTE_MS, Listing, Market, MinuteRow, epoch_ms
+from btc_pipeline.exchanges.replay.noise import mixed, text_seed
+from btc_pipeline.exchanges.replay.paths import Step, forming_path
+
+_FURTHEST_BACK_MINUTES: Final = 240
+
+
+class Trade(NamedTuple):
+    """One trade: time in epoch milliseconds, price and size in ticks, `tid` unique together with time and coin."""
+
+    time_ms: int
+    price: int
+    size: int
+    is_buy: bool
+    tid: int
+
+
+class Tape:
+    """The minutes of a market, unrolled in time. Moments are UTC seconds since 1970."""
+
+    def __init__(self, market: Market, frames_per_minute: int) -> None:
+        self.market = market
+        self._frames = frames_per_minute
+        self._seeds: dict[str, int] = {}
+        self.steps = lru_cache(maxsize=64)(self._steps)
+
+    @property
+    def listings(self) -> Mapping[str, Listing]:
+        return self.market.listings
+
+    def now_forming(self, coin: str, moment: float) -> Step | None:
+        """The newest state of the minute that contains a moment; None if it had no trade yet."""
+        minute, offset = divmod(epoch_ms(moment), MINUTE_MS)
+        steps = self.steps(coin, minute)
+        done = bisect_right(steps, offset, key=lambda step: step.offset_ms)
+        return steps[done - 1] if done else None
+
+    def last_price(self, coin: str, moment: float) -> int | None:
+        """The price of the newest trade, in ticks."""
+        step = self.now_forming(coin, moment)
+        return step.price if step else self.market.last_close(coin, epoch_ms(moment) // MINUTE_MS)
+
+    def trades_of(self, coin: str, minute: int, index: int) -> list[Trade]:
+        """The trades between a step of a minute's path and the one before it, by time."""
+        steps = self.steps(coin, minute)
+        step = steps[index]
+        row = step.row
+        if index:
+            before = steps[index - 1]
+            since, count, volume = before.offset_ms, row.trades - before.row.trades, row.volume - before.row.volume
+            seen = before.row
+        else:
+            since, count, volume, seen = 0, row.trades, row.volume, None
+        prices = _prices(step, seen, count)
+        seed = mixed(self._seed(coin), minute)
+        first = row.trades - count
+        return [
+            Trade(
+                time_ms=minute * MINUTE_MS + since + (step.offset_ms - since) * (k + 1) // count,
+                price=prices[k],
+                size=volume * (k + 1) // count - volume * k // count,
+                is_buy=bool(mixed(seed, first + k) & 1),
+                tid=mixed(seed, first + k) >> 14,
+            )
+            for k in range(count)
+        ]
+
+    def newest_trades(self, coin: str, moment: float, count: int) -> list[Trade]:
+        """The newest trades up to a moment, by time."""
+        minute, offset = divmod(epoch_ms(moment), MINUTE_MS)
+        found: list[Trade] = []
+        for back in range(_FURTHEST_BACK_MINUTES):
+            steps = self.steps(coin, minute - back)
+            for index in range(len(steps) - 1, -1, -1):
+                if (back or steps[index].offset_ms <= offset) and len(found) < count:
+                    found = self.trades_of(coin, minute - back, index) + found
+            if len(found) >= count:
+                break
+        return found[-count:] if count else []
+
+    def _steps(self, coin: str, minute: int) -> tuple[Step, ...]:
+        row = self.market.minute(coin, minute)
+        return forming_path(row, self._frames, mixed(self._seed(coin), minute)) if row else ()
+
+    def _seed(self, coin: str) -> int:
+        seed = self._seeds.get(coin)
+        if seed is None:
+            seed = self._seeds[coin] = text_seed(0, coin)
+        return seed
+
+
+def _prices(step: Step, before: MinuteRow | None, count: int) -> list[int]:
+    """The last one is the step's; extremes that no earlier trade had come before it, as far as there are trades."""
+    row = step.row
+    known = [row.open] if before is None else [before.high, before.low]
+    missing = [price for price in (row.high, row.low) if price not in (*known, step.price)]
+    first = [row.open] if before is None else []
+    lead = [*first, *missing][: count - 1]
+    return lead + [step.price] * (count - len(lead))

@@ -1,0 +1,50 @@
+"""The exchange apart from its wire: its time, its market unrolled, its faults, and what it counts."""
+
+from __future__ import annotations
+
+from btc_pipeline.exchanges.replay.behaviour import Behaviour
+from btc_pipeline.exchanges.replay.counters import Counters
+from btc_pipeline.exchanges.replay.faults import FaultKind, FaultPlan
+from btc_pipeline.exchanges.replay.history import History
+from btc_pipeline.exchanges.replay.market import Market
+from btc_pipeline.exchanges.replay.tape import Tape
+from btc_pipeline.timing.clock import Clock
+
+
+class Venue:
+    """Everything that a wire needs to know. Moments are UTC seconds since 1970."""
+
+    def __init__(self, market: Market, clock: Clock, behaviour: Behaviour) -> None:
+        self.behaviour = behaviour
+        self.faults = FaultPlan()
+        self.counters = Counters()
+        self.tape = Tape(market, behaviour.frames_per_minute)
+        self.history = History(self.tape, behaviour, self.faults)
+        self._clock = clock
+        self._newest = float("-inf")
+
+    def true_now(self) -> float:
+        """The clock's time, on which faults are planned."""
+        return self._clock.now()
+
+    def now(self) -> float:
+        """The exchange's time: the clock's and a skew, never set back."""
+        self._newest = max(self._newest, self._skewed())
+        return self._newest
+
+    def until(self, moment: float) -> float:
+        """Seconds until the exchange's time is there."""
+        self.now()
+        return 0.0 if moment <= self._newest else moment - self._skewed()
+
+    def is_on(self, kind: FaultKind) -> bool:
+        """Whether a fault lasts now."""
+        return self.faults.active(kind, self._clock.now()) is not None
+
+    def amount(self, kind: FaultKind) -> float:
+        """The value of the fault that lasts now; 0 without one."""
+        fault = self.faults.active(kind, self._clock.now())
+        return fault.amount if fault else 0.0
+
+    def _skewed(self) -> float:
+        return self._clock.now() + self.amount(FaultKind.SKEW)
