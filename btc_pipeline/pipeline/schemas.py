@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from btc_pipeline.market.candles import UNKNOWN_TRADES, Candles
+from btc_pipeline.market import validity
+from btc_pipeline.market.candles import Candles
 from btc_pipeline.market.intervals import Int64Array
 from btc_pipeline.storage.indicators import IndicatorRows
 
@@ -112,9 +113,9 @@ def candle_schema() -> pandera.DataFrameSchema:
 
     column, check = pandera.Column, pandera.Check
     # NaN is null to pandera, which would answer with a word of its own.
-    price = [check(lambda s: np.isfinite(s) & (s > 0), name="price is a positive number", ignore_na=False)]
-    amount = [check(lambda s: np.isfinite(s) & (s >= 0), name="volume is not negative", ignore_na=False)]
-    optional = [check(lambda s: s.isna() | (np.isfinite(s) & (s >= 0)), name="volume is not negative")]
+    price = [check(validity.is_price, name=validity.PRICE_POSITIVE, ignore_na=False)]
+    amount = [check(validity.is_amount, name=validity.VOLUME_NOT_NEGATIVE, ignore_na=False)]
+    optional = [check(validity.is_optional_amount, name=validity.VOLUME_NOT_NEGATIVE)]
     return pandera.DataFrameSchema(
         {
             "time": column("int64", _ascending(check), unique=False),
@@ -125,20 +126,26 @@ def candle_schema() -> pandera.DataFrameSchema:
             "volume": column("float64", amount, nullable=True),
             "quote_volume": column("float64", optional, nullable=True),
             "taker_buy_volume": column("float64", optional, nullable=True),
-            "trades": column("int64", check.ge(UNKNOWN_TRADES)),
+            "trades": column("int64", check(validity.is_trade_count, name=validity.TRADES_COUNTED)),
             "minutes": column("int64", check.ge(1)),
             "quiet_minutes": column("int64", check.ge(0)),
             "expected_minutes": column("int64", check.ge(1)),
         },
         checks=[
-            check(lambda f: f["high"] >= np.fmax(np.fmax(f["open"], f["close"]), f["low"]), name="high is the highest"),
-            check(lambda f: f["low"] <= np.fmin(np.fmin(f["open"], f["close"]), f["high"]), name="low is the lowest"),
+            check(lambda f: validity.high_is_highest(*_prices(f)), name=validity.HIGH_HIGHEST),
+            check(lambda f: validity.low_is_lowest(*_prices(f)), name=validity.LOW_LOWEST),
             check(lambda f: f["quiet_minutes"] <= f["minutes"], name="quiet minutes are among the present ones"),
             check(lambda f: f["minutes"] <= f["expected_minutes"], name="no more minutes than the slot holds"),
-            check(lambda f: ~(f["taker_buy_volume"] > f["volume"]), name="taker buy volume is part of the volume"),
+            check(
+                lambda f: validity.taker_buy_is_part(f["taker_buy_volume"], f["volume"]), name=validity.TAKER_BUY_PART
+            ),
         ],
         name="candles",
     )
+
+
+def _prices(table: pd.DataFrame) -> tuple[pd.Series[float], ...]:
+    return table["open"], table["high"], table["low"], table["close"]
 
 
 def _ascending(check: type[pandera.Check]) -> pandera.Check:

@@ -131,8 +131,10 @@ SELECT
     count(*) FILTER (WHERE verdict = 'keep') AS unchanged
 FROM judged
 """  # noqa: S608 constants alone
-"""One round of landings, each minute at most once. When a row was known is the statement's time: it begins after the lock,
-so that knowledge follows the order of the landings. What was rejected of a minute is settled by a confirmed one."""
+"""One round of landings, each minute at most once. A confirmed minute settles what was rejected of it.
+
+Since when a row is known is the statement's time, not the transaction's: it begins after the lock is had.
+"""
 
 TOUCH_MINUTES: Final = f"""
 WITH touched_days AS (

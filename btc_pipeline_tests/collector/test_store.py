@@ -215,7 +215,7 @@ async def test_symbols_do_not_meet(store, database):
 async def test_state_is_saved_and_a_state_of_another_feed_is_refused(store, database):
     state = CollectorState(SYMBOL, "replay", "host/1", "streaming", "ok", 1.0, 2.5, last_minute=120.0, minutes_landed=7)
     await store.save_state(state)
-    with pytest.raises(UserError, match="'live'.*data folder"):
+    with pytest.raises(UserError, match=r"'live'.*data folder"):
         await store.save_state(CollectorState(SYMBOL, "live", "host/2", "streaming", "ok", 1.0, 3.0))
     saved = "SELECT feed, process, extract(epoch FROM heartbeat_at)::float, minutes_landed FROM collector_state"
     assert rows(database, saved) == [("replay", "host/1", 2.5, 7)]
