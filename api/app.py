@@ -14,6 +14,7 @@ from api.caching import CachingMiddleware
 from api.context import Context
 from api.database import Connections
 from api.errors import ERROR_RESPONSES, add_error_handlers
+from api.labels import ReplayLabel, title
 from api.parameters import guard
 from api.routers import candles, decisions, export, health, home, indicators, instruments, quality, stats, strategies
 from btc_pipeline.pipeline.catalogue import build_catalogue
@@ -33,6 +34,8 @@ Candles, indicators and decisions of btc_pipeline.
 * **Errors**: `{"detail": [{"field": ..., "message": ...}]}`; 422 for input that cannot be accepted, 404 for a name that
   nothing answers to, 503 while the database is away.
 * Answers carry an ETag; `If-None-Match` is answered with 304.
+* **Feed**: `feed` is `replay` where the numbers come from the local exchange, and every answer then carries the header
+  `X-Feed: REPLAY`.
 """
 
 
@@ -57,9 +60,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     # The page at /docs with its scripts from here: a machine without the internet shows it, too.
     app = FastAPIOffline(
-        title="btc_pipeline", version=product_version(), description=DESCRIPTION, lifespan=lifespan, redoc_url=None
+        title=title(chosen), version=product_version(), description=DESCRIPTION, lifespan=lifespan, redoc_url=None
     )
     app.add_middleware(CachingMiddleware)
+    app.state.feed = chosen.feed
+    if chosen.feed == "replay":
+        app.add_middleware(ReplayLabel)
     add_error_handlers(app)
     app.include_router(home.router, dependencies=[Depends(guard)], responses=_errors(422))
     for module in (candles, indicators, decisions, strategies, instruments, quality, stats, health, export):

@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from api.labels import REPLAY_HEADERS
 from api.schemas import ErrorBody
 from btc_pipeline.errors import UnknownNameError, UserError
 
@@ -92,4 +93,6 @@ async def _away(_: Request, error: Exception) -> JSONResponse:
 
 async def _bug(request: Request, error: Exception) -> JSONResponse:
     log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return error_response(500, [(None, "the server made a mistake, which is in its log.")])
+    # This answer is made outside of all middleware.
+    headers = REPLAY_HEADERS if request.app.state.feed == "replay" else None
+    return error_response(500, [(None, "the server made a mistake, which is in its log.")], headers)

@@ -37,10 +37,15 @@ class ErrorBody(BaseModel):
     detail: list[Problem]
 
 
+Feed = Literal["live", "replay"]
+"""Where the numbers come from: exchanges, or the local one in their place."""
+
+
 class Home(BaseModel):
     """What this is, and where to go."""
 
     name: str
+    feed: Feed
     version: str
     description: str
     links: dict[str, str]
@@ -99,6 +104,7 @@ class CandlesPage(Page):
     """Bars, ascending by time."""
 
     symbol: str
+    feed: Feed
     interval: str
     align: str
     count: int
@@ -109,6 +115,7 @@ class LatestCandle(BaseModel):
     """The last closed bar, and the one now forming."""
 
     symbol: str
+    feed: Feed
     interval: str
     align: str
     closed: Candle | None
@@ -121,6 +128,7 @@ class BulkCandles(Page):
     """Bars by column; every array has `count` entries, ascending by time."""
 
     symbol: str
+    feed: Feed
     interval: str
     align: str
     count: int
@@ -151,6 +159,7 @@ class IndicatorsPage(Page):
     """Values, ascending by time, then by name."""
 
     symbol: str
+    feed: Feed
     interval: str
     align: str
     count: int
@@ -182,6 +191,7 @@ class DecisionsPage(Page):
     """Decisions, ascending by time, then by strategy."""
 
     symbol: str
+    feed: Feed
     interval: str
     align: str
     count: int
@@ -245,6 +255,7 @@ class InstrumentDescription(BaseModel):
 class Instruments(BaseModel):
     """All instruments, and the intervals whose bars are stored."""
 
+    feed: Feed
     count: int
     materialized_intervals: list[str]
     data: list[InstrumentDescription]
@@ -271,6 +282,7 @@ class QualityProblem(BaseModel):
 class QualityPage(Page):
     """Problems, ascending by when they start."""
 
+    feed: Feed
     count: int
     data: list[QualityProblem]
 
@@ -279,6 +291,7 @@ class Stats(BaseModel):
     """The 1,440 minutes up to the last stored one."""
 
     symbol: str
+    feed: Feed
     window_start: datetime
     window_end: datetime = Field(description="when the last stored minute closed")
     open: float | None
@@ -295,29 +308,86 @@ class Stats(BaseModel):
     missing_minutes: int
 
 
-class SymbolHealth(BaseModel):
-    """One symbol's data."""
+class CollectorHealth(BaseModel):
+    """The collection of one symbol: progress is minutes that landed, not a process that lives."""
 
     symbol: str
-    venue: str
+    feed: Feed
+    healthy: bool
+    message: str = Field(description="what is wrong, else what it is doing")
+    warnings: list[str]
+    connection: str
+    process: str = Field(description="HOST/PID")
+    heartbeat_at: datetime
+    heartbeat_age_seconds: int
+    last_minute: datetime | None
+    accounted_until: datetime | None = Field(
+        description="all closed minutes before have landed, or the exchange was asked and has none"
+    )
+    progress_age_seconds: int | None = Field(description="since then, by the exchange's clock")
+    minutes_landed: int
+    spooled_minutes: int = Field(description="on disk, because the database was away")
+    spooled_bytes: int
+    clock_offset_ms: float | None = Field(description="the exchange's clock less this machine's")
+
+
+class LastDecision(BaseModel):
+    """The newest decision of a symbol."""
+
+    time: datetime
+    decided_at: datetime = Field(description="the close of its bar")
+    interval: str
+    strategy: str
+    type: Literal["OPEN_LONG", "OPEN_SHORT", "CLOSE_LONG", "CLOSE_SHORT", "HOLD"]
+    target: int | None
+    recorded_at: datetime
+
+
+class Readiness(BaseModel):
+    """Whether a strategy can have an opinion at the last closed bar of an interval."""
+
+    strategy: str
+    parameters: dict[str, float]
+    interval: str
+    ready: bool
+    first_due: datetime | None = Field(description="else the close at which it first can, if all that comes is usable")
+    bars_missing: int
+    bars_needed: int
+    bars_interval: str = Field(description="the interval whose history it waits for longest")
+    reason: str
+
+
+class SymbolHealth(BaseModel):
+    """One symbol's data; `collector`, `feed` and `readiness` where it is collected."""
+
+    symbol: str
+    venue: str | None
+    feed: Feed | None
     first_day: date | None
     last_day: date | None
     last_minute: datetime | None
-    age_seconds: int | None
+    age_seconds: int | None = Field(description="since the last stored minute closed")
     minutes: int
-    touched_days: int = Field(description="days whose minutes changed since they were last looked at")
+    touched_days: int = Field(description="days whose minutes changed since they were last looked at; today is one")
+    neglected_days: int = Field(description="those among them that nobody has looked at for an hour and a half")
     open_gaps: int
     recent_open_gaps: int = Field(description="those of the last seven days before the last minute")
     missing_minutes: int
     rejected_rows: int
+    collector: CollectorHealth | None
+    last_decision: LastDecision | None
+    readiness: list[Readiness]
     problems: list[str]
+    warnings: list[str]
 
 
 class Health(BaseModel):
-    """`degraded` if any symbol has a problem; the service itself answers."""
+    """`degraded` if any symbol has a problem; the service itself answers. The same as `btc-pipeline health`."""
 
     status: Literal["ok", "degraded"]
     time: datetime
+    feed: Feed
     database: Literal["ok"]
     problems: list[str]
+    warnings: list[str]
     symbols: list[SymbolHealth]

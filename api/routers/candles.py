@@ -82,7 +82,8 @@ async def candles(
     if align is Align.RIGHT:
         for row in page.rows:
             row["time"] = label(row["time"], wanted.interval, align)
-    return json_response({**_head(request, wanted, align, page, len(page.rows)), "data": page.rows})
+    head = _head(request, context, wanted, align, page, len(page.rows))
+    return json_response({**head, "data": page.rows})
 
 
 @router.get("/latest", response_model=LatestCandle, summary="The last closed bar, and the one now forming")
@@ -104,6 +105,7 @@ async def latest(
     return json_response(
         {
             "symbol": wanted.bounds.instrument.symbol,
+            "feed": context.settings.feed,
             "interval": wanted.interval.name,
             "align": align,
             "closed": closed,
@@ -140,7 +142,7 @@ async def bulk(
     wanted = await bar_request(context, symbol, interval, start, end, limit)
     table, page = await _read_table(context, wanted, names)
     table = right_labels(table, wanted.interval, align)
-    head = _head(request, wanted, align, page, table.num_rows)
+    head = _head(request, context, wanted, align, page, table.num_rows)
     arrow = ARROW_STREAM in request.headers.get("accept", "")
     tag = digest(table, str(head), str(arrow))
     if arrow:
@@ -153,9 +155,12 @@ async def bulk(
     return tagged(request, response, tag)
 
 
-def _head(request: Request, wanted: BarRequest, align: Align, page: BarPage, count: int) -> dict[str, Any]:
+def _head(
+    request: Request, context: Context, wanted: BarRequest, align: Align, page: BarPage, count: int
+) -> dict[str, Any]:
     return {
         "symbol": wanted.bounds.instrument.symbol,
+        "feed": context.settings.feed,
         "interval": wanted.interval.name,
         "align": str(align),
         "count": count,

@@ -89,6 +89,7 @@ async def decisions(
     return json_response(
         {
             "symbol": instrument.symbol,
+            "feed": context.settings.feed,
             "interval": chosen.name,
             "align": align,
             "count": len(page.rows),

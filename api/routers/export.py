@@ -13,6 +13,7 @@ from fastapi.responses import StreamingResponse
 from api.bars import BarRequest
 from api.columns import COLUMNS, csv, made_table, right_labels, stored_part
 from api.context import ContextDependency
+from api.labels import file_name
 from api.paging import DISTANT_FUTURE, DISTANT_PAST
 from api.parameters import Align, AlignChoice, EndText, IntervalText, StartText, SymbolText, parse_range
 from api.routers.candles import bar_request
@@ -76,6 +77,7 @@ async def export_csv(
         yield from csv((right_labels(table, wanted.interval, align) for table in tables), quoting=quoting)
 
     name = f"{wanted.bounds.instrument.symbol}_{wanted.interval}_{what}.csv".replace("/", "-").replace(":", "-")
+    name = file_name(context.settings, name)
     return ClosingResponse(
         await context.connections.stream(read),
         media_type="text/csv; charset=utf-8",

@@ -19,7 +19,8 @@ async def home(request: Request) -> Response:
     }
     return json_response(
         {
-            "name": "btc_pipeline",
+            "name": request.app.title,
+            "feed": request.app.state.feed,
             "version": request.app.version,
             "description": "Bitcoin candles you can trust, and what your strategies say on odd intervals.",
             "links": {

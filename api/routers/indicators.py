@@ -77,6 +77,7 @@ async def indicators(
     return json_response(
         {
             "symbol": instrument.symbol,
+            "feed": context.settings.feed,
             "interval": chosen.name,
             "align": align,
             "count": len(page.rows),

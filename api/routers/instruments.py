@@ -20,4 +20,6 @@ async def instruments(context: ContextDependency) -> Response:
         for row in await context.connections.fetch(INSTRUMENTS)
     ]
     stored = ["1m", *(interval.name for interval in context.materialized)]
-    return json_response({"count": len(rows), "materialized_intervals": stored, "data": rows})
+    return json_response(
+        {"feed": context.settings.feed, "count": len(rows), "materialized_intervals": stored, "data": rows}
+    )

@@ -65,4 +65,4 @@ async def data_quality(
     for row in page.rows:
         del row["at"]
         row["payload"] = None if row["payload"] is None else json.loads(row["payload"])
-    return json_response({"count": len(page.rows), **addresses, "data": page.rows})
+    return json_response({"feed": context.settings.feed, "count": len(page.rows), **addresses, "data": page.rows})

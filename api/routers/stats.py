@@ -32,6 +32,7 @@ async def stats(context: ContextDependency, symbol: SymbolText) -> Response:
     bars = resample(minutes, window, range(slot, slot + 1), vouched=vouched, rule=context.settings.rule)
     quiet = Spans.of([*vouched.clip(start, end).pairs(), *Spans.of_minutes(minutes.time).pairs()]).total
     row: dict[str, object] = {
+        "feed": context.settings.feed,
         **_identity(bounds.instrument, start, end),
         **dict.fromkeys(("open", "high", "low", "close", "quote_volume", "trades", "change", "change_percent")),
         "volume": 0.0,

@@ -66,14 +66,6 @@ SELECT time, strategy, parameters::text AS parameters, version, target, type, co
 FROM current_decisions
 WHERE symbol = $1 AND interval = $2 AND time >= $3 AND time < $4 ORDER BY time, strategy, parameters
 """
-HEALTH: Final = """
-SELECT h.symbol, h.venue, h.first_day, h.last_day, h.last_minute, h.minutes::bigint, h.touched_days, h.open_gaps,
-       h.missing_minutes, h.rejected_rows,
-       (SELECT count(*) FROM data_quality q
-        WHERE q.symbol = h.symbol AND q.kind = 'gap' AND NOT q.resolved
-          AND q.end_time > h.last_minute - interval '7 days') AS recent_open_gaps
-FROM data_health h ORDER BY h.symbol
-"""
 
 # The newest version of each decision that was recorded by $5, unless it takes the decision back. A loose index scan
 # finds the strategies, so that LIMIT reads a few rows of each instead of sorting a whole history.

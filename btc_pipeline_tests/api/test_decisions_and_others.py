@@ -213,10 +213,17 @@ def test_health_names_what_is_wrong(client: TestClient) -> None:
     health = schemas.Health.model_validate(get(client, "health"))
     assert health.status == "degraded"
     one = next(symbol for symbol in health.symbols if symbol.symbol == SYMBOL)
-    assert one.touched_days == 11 - MATERIALIZED_DAYS
+    assert one.touched_days == one.neglected_days == 11 - MATERIALIZED_DAYS
     assert one.missing_minutes == len(MISSING)
-    assert "changed and are not materialised since" in one.problems[0]
+    assert one.problems == [
+        "2 days changed and are not materialised since",
+        f"{one.recent_open_gaps} open gaps in the last seven days of its data",
+    ]
     assert one.age_seconds is not None
+    assert (one.collector, one.feed, one.readiness) == (None, None, [])
+    assert one.last_decision is not None
+    newest = get(client, "decisions", symbol=SYMBOL, interval="37m", limit=1)["data"][0]
+    assert one.last_decision.decided_at >= datetime.fromisoformat(newest["time"]) + timedelta(minutes=37)
 
 
 def test_strategies_and_instruments_are_described(client: TestClient) -> None:
