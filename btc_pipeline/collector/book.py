@@ -16,7 +16,10 @@ CLOCK_CLOSE_SECONDS: Final = 3.0
 """So long after its end a minute without successor is closed by the clock."""
 LONGEST_SILENCE_SECONDS: Final = 20.0
 """A minute that was last heard of so long before its successor came, or before its end, may have said more."""
-FUTURE_SECONDS: Final = 5.0
+PAST_THE_END_SECONDS: Final = 1.0
+"""A minute that is still told of so long after its end is not over by the exchange's own clock."""
+FUTURE_SECONDS: Final = 90.0
+"""A frame of a later minute would close the running one; so far ahead no clock of an exchange is."""
 
 
 @dataclass
@@ -62,7 +65,7 @@ class MinuteBook:
     def frame(self, minute: Minute, now: float) -> Heard:
         """Takes a frame."""
         if minute.time * 60 > now + FUTURE_SECONDS:
-            return Heard(refused=f"t is {minute.time * 60 - now:.0f} s in the future")
+            return Heard(refused="t is in the future")
         if minute.time < self._closed_before:
             return self._late(minute)
         if self._first is None:
@@ -86,11 +89,17 @@ class MinuteBook:
 
     def tick(self, now: float) -> Heard:
         """Closes by the clock what has no successor."""
-        heard = Heard()
         forming = self._forming
-        if forming is None or now < (forming.time + 1) * 60 + CLOCK_CLOSE_SECONDS:
+        if forming is None:
+            return Heard()
+        end = (forming.time + 1) * 60
+        heard = Heard()
+        if self._told_at > end + PAST_THE_END_SECONDS:
+            if now - self._told_at <= LONGEST_SILENCE_SECONDS:
+                return heard
+        elif now < end + CLOCK_CLOSE_SECONDS:
             return heard
-        if (forming.time + 1) * 60 - self._told_at <= LONGEST_SILENCE_SECONDS:
+        elif end - self._told_at <= LONGEST_SILENCE_SECONDS:
             self._emit(forming, heard)
         self._closed_before, self._forming = forming.time + 1, None
         return heard

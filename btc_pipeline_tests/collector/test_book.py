@@ -19,9 +19,7 @@ def minute(at: int, trades: int = 1, close: float = 100.0) -> Minute:
 
 def heard(book: MinuteBook, *frames: tuple[Minute, float]) -> list[int]:
     """Frames with the second (after START) at which they come; returns the minutes that closed, relative to START."""
-    return [
-        closed.time - START for frame, second in frames for closed in book.frame(frame, START * 60 + second).closed
-    ]
+    return [closed.time - START for frame, second in frames for closed in book.frame(frame, START * 60 + second).closed]
 
 
 def test_a_minute_is_closed_by_the_frame_of_the_next_one_as_it_was_last_told() -> None:
@@ -51,10 +49,11 @@ def test_the_clock_closes_a_minute_that_has_no_successor() -> None:
 
 
 def test_a_minute_that_was_not_heard_of_in_its_last_seconds_is_left_to_rest() -> None:
-    for finish in (lambda b: b.tick(START * 60 + 125.0).closed, lambda b: b.frame(minute(2), START * 60 + 121.0).closed):
+    finishes = (lambda b: b.tick(START * 60 + 125.0), lambda b: b.frame(minute(2), START * 60 + 121.0))
+    for finish in finishes:
         book = MinuteBook()
         heard(book, (minute(0), 1), (minute(1), 61), (minute(1, 2), 99))
-        assert finish(book) == []
+        assert finish(book).closed == []
 
 
 def test_an_older_frame_of_the_same_minute_changes_nothing() -> None:
@@ -62,6 +61,13 @@ def test_an_older_frame_of_the_same_minute_changes_nothing() -> None:
     frames = ((minute(0), 1), (minute(1, 5, 105.0), 100), (minute(1, 3, 103.0), 101), (minute(2), 120))
     assert heard(book, *frames[:3]) == []
     assert book.frame(*(frames[3][0], START * 60 + 120.0)).closed == [minute(1, 5, 105.0)]
+
+
+def test_a_minute_that_is_still_told_of_after_its_end_is_not_closed_by_the_clock() -> None:
+    book = MinuteBook()
+    heard(book, (minute(0), 1), (minute(1), 61), (minute(1, 2), 122))
+    assert book.tick(START * 60 + 124.0).closed == []
+    assert heard(book, (minute(1, 3), 130), (minute(2), 141)) == [1]
 
 
 def test_a_late_word_about_a_closed_minute_is_for_rest_to_decide_unless_it_says_the_same() -> None:

@@ -6,13 +6,12 @@ still be forming. Too many requests are answered 429 with the body `null`.
 
 from __future__ import annotations
 
-import ipaddress
 import json
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import httpx
 
+from btc_pipeline.exchanges.addresses import is_local
 from btc_pipeline.exchanges.base import (
     Coin,
     History,
@@ -53,7 +52,7 @@ class HyperliquidRest:
         self._budget = Budget(WEIGHT_A_MINUTE * OWN_SHARE, 60.0, clock)
         # A proxy of the environment is for the world outside, not for a replay on this machine.
         self._client = httpx.AsyncClient(
-            timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS), trust_env=not _is_local(url)
+            timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS), trust_env=not is_local(url)
         )
 
     @property
@@ -105,7 +104,7 @@ class HyperliquidRest:
             raise VenueUnavailableError(f"{request['type']} answered {response.status_code}")
         try:
             return json.loads(response.content, parse_float=str)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise VenueUnavailableError(f"{request['type']} answered with something that is no JSON") from error
 
 
@@ -135,11 +134,3 @@ def _reason(error: httpx.HTTPError) -> str:
     if isinstance(error, httpx.TimeoutException):
         return "no answer in time"
     return str(error).strip().rstrip(".") or type(error).__name__
-
-
-def _is_local(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

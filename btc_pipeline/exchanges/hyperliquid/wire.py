@@ -8,7 +8,7 @@ Both are taken. No frame says whether its minute is over.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from btc_pipeline.exchanges.base import Acknowledged, CandleUpdate, Complaint, Minute, Pong, StreamEvent, Unreadable
@@ -42,20 +42,13 @@ class HyperliquidStream:
         try:
             # Decimals stay text: a double would have lost how they were written.
             message = json.loads(frame, parse_float=str)
-        except ValueError:
+        except (ValueError, RecursionError):
             return [Unreadable("a frame that is no JSON", _shown(frame))]
         if not isinstance(message, dict):
             return [Unreadable("a frame that is no object", _shown(frame))]
-        channel, data = message.get("channel"), message.get("data")
-        if channel == "candle":
-            return [_update(row) for row in (data if isinstance(data, list) else [data])]
-        if channel == "pong":
-            return [Pong()]
-        if channel == "subscriptionResponse":
-            return _acknowledged(data)
-        if channel == "error":
-            return _complaint(str(data))
-        return []
+        channel = message.get("channel")
+        read = _CHANNELS.get(channel) if isinstance(channel, str) else None
+        return read(message.get("data")) if read else []
 
 
 def read_candle(row: object) -> tuple[str, Minute]:
@@ -119,14 +112,31 @@ def _acknowledged(data: object) -> Sequence[StreamEvent]:
     return []
 
 
-def _complaint(text: str) -> Sequence[StreamEvent]:
+def _complaint(data: object) -> Sequence[StreamEvent]:
     """An error; a second subscription to the same is as good as an acknowledgement."""
+    text = str(data)
     if text.startswith("Already subscribed:"):
         try:
             return [Acknowledged(str(json.loads(text.partition(":")[2])["coin"]))]
         except (ValueError, KeyError, TypeError):
             return [Complaint(text)]
     return [Complaint(text)]
+
+
+def _candles(data: object) -> Sequence[StreamEvent]:
+    return [_update(row) for row in (data if isinstance(data, list) else [data])]
+
+
+def _pong(_: object) -> Sequence[StreamEvent]:
+    return [Pong()]
+
+
+_CHANNELS: Final[dict[str, Callable[[object], Sequence[StreamEvent]]]] = {
+    "candle": _candles,
+    "pong": _pong,
+    "subscriptionResponse": _acknowledged,
+    "error": _complaint,
+}
 
 
 def _shown(frame: str | bytes) -> str:

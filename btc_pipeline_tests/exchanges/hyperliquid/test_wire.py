@@ -52,6 +52,7 @@ def test_other_errors_are_complaints_and_unknown_channels_are_nothing() -> None:
     text = "Cannot subscribe to more than 1000 channels."
     assert read({"channel": "error", "data": text}) == [Complaint(text)]
     assert read({"channel": "trades", "data": []}) == []
+    assert read({"channel": ["candle"], "data": ROW}) == []
     assert read({"channel": "subscriptionResponse", "data": {"method": "unsubscribe", "subscription": {}}}) == []
 
 

@@ -1,0 +1,249 @@
+"""One symbol's collection: its minute book, what REST says of it, and how far it is accounted for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import structlog
+
+from btc_pipeline.collector.book import Heard, MinuteBook
+from btc_pipeline.collector.exchange_clock import ExchangeClock
+from btc_pipeline.collector.progress import Progress
+from btc_pipeline.exchanges.base import History, Minute, Unreadable, VenueRest
+from btc_pipeline.market.candles import Scale
+from btc_pipeline.market.intervals import MINUTES_PER_DAY
+from btc_pipeline.market.validity import offences
+
+log = structlog.get_logger(__name__)
+
+CONFIRM_AFTER_SECONDS: Final = 5
+TAIL_MINUTES: Final = 16
+"""Asked for after each minute: it confirms the newest at +5 s, the one before at +65 s, and one at +15 min."""
+OVERLAP_MINUTES: Final = 5
+AUDIT_MINUTES: Final = MINUTES_PER_DAY + 10
+AUDIT_MINUTE_OF_DAY: Final = 10
+SILENT_AFTER_SECONDS: Final = 90.0
+
+FROM_STREAM: Final = "stream"
+FROM_REST: Final = "REST"
+
+
+class Sink(Protocol):
+    """Where minutes go."""
+
+    def provisional(self, symbol: str, minutes: Sequence[Minute]) -> None:
+        """Closed minutes as the stream told them."""
+
+    def confirmed(self, symbol: str, minutes: Sequence[Minute], reason: str) -> None:
+        """Closed minutes as REST told them."""
+
+    def refused(self, symbol: str, rows: Sequence[Unreadable]) -> None:
+        """What could not be taken."""
+
+    async def widen(self, symbol: str, scale: Scale) -> Scale:
+        """Declares an instrument with at least so many decimals; returns those that hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a look at REST found.
+
+    Attributes:
+        first, end: the epoch minutes [first, end) that were asked for.
+        rows: how many of them the exchange has.
+    """
+
+    first: int
+    end: int
+    rows: int
+
+
+class SymbolCollector:
+    """Collects one symbol."""
+
+    def __init__(self, symbol: str, coin: str, scale: Scale, rest: VenueRest, clock: ExchangeClock, sink: Sink) -> None:
+        """
+        Args:
+            coin: the venue's own name of it.
+            scale: the decimals that the venue declares for it.
+        """
+        self.symbol = symbol
+        self.coin = coin
+        self.progress = Progress()
+        self._scale = scale
+        self._rest = rest
+        self._clock = clock
+        self._sink = sink
+        self._book = MinuteBook()
+        self._held: list[Minute] | None = None
+        self._told: dict[int, Minute] = {}
+        self._recheck_from: int | None = None
+        self._checked_until: int | None = None
+        self._audited_day: int | None = None
+        self._traded_unheard = 0
+
+    @property
+    def last_frame_at(self) -> float:
+        """The exchange's time of the last frame; 0 before the first."""
+        return self._book.last_frame_at
+
+    @property
+    def is_silent(self) -> bool:
+        """The stream says nothing while REST shows trades."""
+        return self._traded_unheard >= 2 and self._clock.now() - self._book.last_frame_at > SILENT_AFTER_SECONDS
+
+    # What the stream brings.
+
+    def stream_begins(self) -> None:
+        """Subscribed: what closes now is held until the past has been fetched."""
+        self._book.interrupted()
+        self._traded_unheard = 0
+        if self._held is None:
+            self._held = []
+
+    def stream_ended(self) -> None:
+        """The connection is gone."""
+        self._book.interrupted()
+        self.drain()
+
+    def drain(self) -> None:
+        """Passes on what was held."""
+        held, self._held = self._held, None
+        if held:
+            self._sink.provisional(self.symbol, held)
+
+    def frame(self, minute: Minute) -> None:
+        """A frame about one of its minutes."""
+        wrong = self._faults(minute)
+        if wrong:
+            self._book.taint(minute.time)
+            self._sink.refused(self.symbol, [_unreadable(minute, wrong, FROM_STREAM)])
+            return
+        self._traded_unheard = 0
+        heard = self._book.frame(minute, self._clock.now())
+        if heard.refused:
+            self._sink.refused(self.symbol, [_unreadable(minute, heard.refused, FROM_STREAM)])
+        self._take(heard)
+
+    def lost_frame(self, row: Unreadable) -> None:
+        """A frame that could not be read; it may have been about the running minute of this symbol."""
+        running = int(self._clock.now() // 60)
+        self._book.taint(running if row.time is None else min(row.time, running))
+
+    def quarantine(self, row: Unreadable) -> None:
+        """Keeps what could not be read."""
+        self._sink.refused(self.symbol, [row])
+
+    def tick(self) -> None:
+        """Lets the clock close minutes; to be called every second or so."""
+        self._take(self._book.tick(self._clock.now()))
+
+    def _take(self, heard: Heard) -> None:
+        for doubtful in heard.doubtful:
+            self._look_back_to(doubtful)
+        if not heard.closed:
+            return
+        if self._held is not None:
+            self._held.extend(heard.closed)
+        else:
+            self._sink.provisional(self.symbol, heard.closed)
+
+    # What REST says.
+
+    async def catch_up(self, last_confirmed: int | None) -> Checked:
+        """Fetches everything since the last confirmed minute, or all that the exchange has; then drains.
+
+        Raises:
+            VenueError: the exchange did not answer; what was held is passed on nevertheless, and `confirm` fetches all
+                that is missing once it answers.
+        """
+        self._look_back_to(0 if last_confirmed is None else last_confirmed - OVERLAP_MINUTES)
+        try:
+            return await self.confirm()
+        finally:
+            self.drain()
+
+    async def confirm(self) -> Checked:
+        """Compares the newest minutes with REST, as far back as is in doubt, and once a day the last 24 hours.
+
+        Raises:
+            VenueError: the exchange did not answer; the next look reaches back as far as is missing then.
+        """
+        end = await self._closed_end()
+        start, reason = end - TAIL_MINUTES, "REST differs"
+        if self._checked_until is not None:
+            start = min(start, self._checked_until - OVERLAP_MINUTES)
+        if self._recheck_from is not None:
+            start = min(start, self._recheck_from)
+        day, minute = divmod(end, MINUTES_PER_DAY)
+        audit = minute >= AUDIT_MINUTE_OF_DAY and self._audited_day not in (None, day)
+        if audit:
+            start, reason = min(start, end - AUDIT_MINUTES), "daily audit"
+        checked = await self._check(max(start, end - self._rest.retention_minutes), end, reason)
+        if audit or self._audited_day is None:
+            self._audited_day = day
+        return checked
+
+    def _look_back_to(self, minute: int) -> None:
+        self._recheck_from = minute if self._recheck_from is None else min(self._recheck_from, minute)
+
+    async def _closed_end(self) -> int:
+        """The first minute that is not over, by the exchange's own clock."""
+        return int(await self._clock.ask(self._rest) // 60)
+
+    async def _check(self, start: int, end: int, reason: str) -> Checked:
+        recheck = self._recheck_from
+        history = await self._rest.history(self.coin, start, end)
+        rows = await self._valid(history)
+        fresh = [row for row in rows if not self._is_known(row)]
+        self._sink.confirmed(self.symbol, fresh, reason)
+        told = {row.time: row for row in rows}
+        self._told = {time: row for time, row in (self._told | told).items() if time >= end - TAIL_MINUTES}
+        self.progress.begin(start)
+        self.progress.is_absent([minute for minute in range(start, end) if minute not in told])
+        self._checked_until = end
+        if self._recheck_from == recheck:
+            self._recheck_from = None
+        if told.get(end - 1) and told[end - 1].trades > 0 and self._book.last_frame_at < (end - 1) * 60:
+            self._traded_unheard += 1
+        return Checked(start, end, len(rows))
+
+    def _is_known(self, row: Minute) -> bool:
+        known = self._told.get(row.time)
+        return known is not None and known.same_values(row)
+
+    async def _valid(self, history: History) -> list[Minute]:
+        """The rows that may be stored; the others go to quarantine. REST has the last word on decimals."""
+        refused = list(history.unreadable)
+        rows = []
+        for row in history.minutes:
+            wrong = offences(row)
+            if wrong:
+                refused.append(_unreadable(row, "; ".join(wrong), FROM_REST))
+            else:
+                rows.append(row)
+        if refused:
+            self._sink.refused(self.symbol, refused)
+        price = max((row.decimals.price for row in rows), default=0)
+        volume = max((row.decimals.volume for row in rows), default=0)
+        if price > self._scale.price or volume > self._scale.volume:
+            log.warning("finer decimals than declared", symbol=self.symbol, price=price, volume=volume)
+            wanted = Scale(max(price, self._scale.price), max(volume, self._scale.volume), self._scale.quote)
+            self._scale = await self._sink.widen(self.symbol, wanted)
+        return rows
+
+    def _faults(self, minute: Minute) -> str:
+        wrong = list(offences(minute))
+        if minute.decimals.price > self._scale.price or minute.decimals.volume > self._scale.volume:
+            wrong.append(
+                f"{minute.decimals.price} price and {minute.decimals.volume} volume decimals are more than "
+                f"{self._scale.price} and {self._scale.volume}"
+            )
+        return "; ".join(wrong)
+
+
+def _unreadable(minute: Minute, reason: str, source: str) -> Unreadable:
+    values = f"open {minute.open} high {minute.high} low {minute.low} close {minute.close} volume {minute.volume}"
+    return Unreadable(f"{source}: {reason}", f"{values} trades {minute.trades}", minute.time)
