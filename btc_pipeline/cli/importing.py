@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from btc_pipeline.cli.console import answers, errors
+from btc_pipeline.cli.console import answers, errors, say_if_replay
 from btc_pipeline.cli.options import parse_minutes
 from btc_pipeline.errors import UserError
 from btc_pipeline.importing.layouts import AUTO, LAYOUTS
-from btc_pipeline.pipeline.imports import ImportReport
-from btc_pipeline.pipeline.imports import import_candles as import_file
-from btc_pipeline.settings import load_settings
-from btc_pipeline.storage.address import open_database
-from btc_pipeline.storage.times import to_datetime
+
+if TYPE_CHECKING:
+    from btc_pipeline.pipeline.imports import ImportReport
 
 _LAYOUT_HELP = "; ".join(f"{name}: {layout.description}" for name, layout in LAYOUTS.items())
 
@@ -47,7 +45,13 @@ def import_candles(
     if not file.is_file():
         problem = "is not a file" if file.exists() else "does not exist"
         raise UserError(f"FILE {str(file)!r} {problem}.", field="file")
-    database = open_database(load_settings())
+    from btc_pipeline.pipeline.imports import import_candles as import_file
+    from btc_pipeline.settings import load_settings
+    from btc_pipeline.storage.address import open_database
+
+    settings = load_settings()
+    say_if_replay(settings)
+    database = open_database(settings)
     with errors.status("importing") as status:
         report = import_file(
             database,
@@ -63,6 +67,8 @@ def import_candles(
 
 
 def _print(report: ImportReport) -> None:
+    from btc_pipeline.storage.times import to_datetime
+
     first, last = to_datetime(report.first), to_datetime(report.last)
     answers.print(
         f"{report.instrument.symbol}: {report.rows:,} rows ({report.layout}), {first:%Y-%m-%d %H:%M} to "

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import sys
+from typing import Annotated
 
 import typer
 from rich.markup import escape
 
-from btc_pipeline.cli import database, importing, materializing, services
+from btc_pipeline.cli import collecting, database, health, importing, materializing, replaying, services
 from btc_pipeline.cli.console import errors
+from btc_pipeline.cli.options import FeedOption
 from btc_pipeline.errors import UserError
 
 app = typer.Typer(
@@ -18,12 +20,33 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command("up")(services.up)
+app.command("health")(health.health)
 app.command("import-candles")(importing.import_candles)
 app.command("materialize")(materializing.materialize)
-app.command("up")(services.up)
+app.command("collect")(collecting.collect)
+app.command("replay-exchange")(replaying.replay_exchange)
 app.command("exec", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(services.execute)
 app.command("db-url")(database.db_url)
 app.add_typer(database.app, name="db")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"btc-pipeline {version('btc-pipeline')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    feed: FeedOption = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="the version, and nothing else")
+    ] = False,
+) -> None:
+    """What goes before every command."""
 
 
 def main() -> None:

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from btc_pipeline.cli.console import answers, errors
+from btc_pipeline.cli.console import answers, errors, say_if_replay
 from btc_pipeline.cli.options import parse_day
 from btc_pipeline.errors import UserError
-from btc_pipeline.market.instruments import Instrument
-from btc_pipeline.pipeline.catalogue import build_catalogue
-from btc_pipeline.pipeline.chain import Chain
-from btc_pipeline.pipeline.clock import now_minute, today
-from btc_pipeline.pipeline.refresh import Report
-from btc_pipeline.pipeline.staleness import merged_ranges, read_symbol_digests, stale_days
-from btc_pipeline.settings import Settings, load_settings
-from btc_pipeline.storage.address import open_database
-from btc_pipeline.storage.instruments import find_instrument, read_instruments
-from btc_pipeline.storage.times import to_date, to_day
+
+if TYPE_CHECKING:
+    from btc_pipeline.market.instruments import Instrument
+    from btc_pipeline.pipeline.chain import Chain
+    from btc_pipeline.pipeline.refresh import Report
+    from btc_pipeline.settings import Settings
+
+INTERRUPTED: Final = "DagsterExecutionInterruptedError"
 
 
 def materialize(
@@ -31,7 +29,13 @@ def materialize(
     stale: Annotated[bool, typer.Option("--stale", help="only the days whose inputs changed")] = False,
 ) -> None:
     """Makes candles, indicators and decisions of a range of days, or of all days that need it."""
+    from btc_pipeline.pipeline.catalogue import build_catalogue
+    from btc_pipeline.pipeline.chain import Chain
+    from btc_pipeline.settings import load_settings
+    from btc_pipeline.storage.address import open_database
+
     settings = load_settings()
+    say_if_replay(settings)
     chain = Chain(open_database(settings), build_catalogue(settings), settings.rule)
     instruments = _instruments(chain, symbol or [])
     days = _days(chain, settings, instruments, start, end)
@@ -45,6 +49,8 @@ def materialize(
 
 def _materialize_stale(chain: Chain, settings: Settings, instruments: Sequence[Instrument], days: range) -> None:
     """Layer after layer, because what is stale downstream is known only once the upstream is made."""
+    from btc_pipeline.pipeline.staleness import merged_ranges
+
     catalogue = chain.catalogue
     layers = (
         [catalogue.names[0]],
@@ -68,6 +74,9 @@ def _materialize_stale(chain: Chain, settings: Settings, instruments: Sequence[I
 
 def _stale(chain: Chain, instruments: Sequence[Instrument], days: range) -> dict[str, list[int]]:
     """Stale days by asset, of all the instruments."""
+    from btc_pipeline.pipeline.clock import now_minute
+    from btc_pipeline.pipeline.staleness import read_symbol_digests, stale_days
+
     merged: dict[str, set[int]] = {}
     with chain.database.arrow() as cursor:
         for instrument in instruments:
@@ -81,6 +90,8 @@ def _stale(chain: Chain, instruments: Sequence[Instrument], days: range) -> dict
 
 def _is_stale(chain: Chain, instruments: Sequence[Instrument], days: range) -> bool:
     """Digests first, which is cheap; then whether the rows still are what their digests say."""
+    from btc_pipeline.pipeline.clock import now_minute
+
     if _stale(chain, instruments, days):
         return True
     with errors.status("verifying stored rows"):
@@ -112,6 +123,9 @@ def _run(settings: Settings, days: range, instruments: Sequence[Instrument], ass
             )
 
         outcome = run_in_process(settings, days, [i.symbol for i in instruments], names, show)
+    if outcome.error and INTERRUPTED in outcome.error:
+        errors.print("stopped")
+        raise typer.Exit(130)
     for line in outcome.failed_checks:
         answers.print(f"  [yellow]check[/yellow] {escape(line)}")
     if outcome.error:
@@ -132,6 +146,8 @@ def _progress() -> Progress:
 
 
 def _instruments(chain: Chain, symbols: Sequence[str]) -> list[Instrument]:
+    from btc_pipeline.storage.instruments import find_instrument, read_instruments
+
     with chain.database.arrow() as cursor:
         if symbols:
             return [find_instrument(cursor, symbol) for symbol in symbols]
@@ -149,6 +165,10 @@ def _days(
     Raises:
         UserError: they lie before the first partition, after today, or the wrong way round.
     """
+    from btc_pipeline.pipeline.clock import today
+    from btc_pipeline.pipeline.staleness import read_symbol_digests
+    from btc_pipeline.storage.times import to_date, to_day
+
     first = to_day(settings.start_date)
     with chain.database.arrow() as cursor:
         known = [read_symbol_digests(cursor, instrument).days(first) for instrument in instruments]
@@ -181,4 +201,6 @@ def _touches(days: Sequence[int], span: range) -> bool:
 
 
 def _span(days: range) -> str:
+    from btc_pipeline.storage.times import to_date
+
     return f"{to_date(days.start)} to {to_date(days.stop)}"

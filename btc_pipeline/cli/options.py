@@ -2,11 +2,45 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+from collections.abc import Sequence
 from datetime import date
+from typing import Annotated
+
+import typer
 
 from btc_pipeline.errors import UserError
-from btc_pipeline.storage.times import to_day
+
+
+def _choose_feed(feed: str | None) -> str | None:
+    if feed is not None:
+        os.environ["BTC_PIPELINE_FEED"] = feed
+    return feed
+
+
+def choose_symbols(symbols: Sequence[str]) -> None:
+    """Makes them what this process and those that it starts collect, if there are any."""
+    if symbols:
+        os.environ["BTC_PIPELINE_SYMBOLS"] = json.dumps(list(symbols))
+
+
+# Through the environment, so that the processes which a command starts have it, too.
+FeedOption = Annotated[
+    str | None,
+    typer.Option(
+        "--feed",
+        metavar="live|replay",
+        callback=_choose_feed,
+        help="replay: a local exchange in place of the real one, and a data folder of its own",
+        show_default=False,
+    ),
+]
+SymbolsOption = Annotated[
+    list[str] | None,
+    typer.Option("--symbol", help="what to collect; may be given several times", show_default=False),
+]
 
 
 def parse_day(text: str, field: str) -> int:
@@ -15,6 +49,8 @@ def parse_day(text: str, field: str) -> int:
     Raises:
         UserError: not a date such as 2016-01-31.
     """
+    from btc_pipeline.storage.times import to_day
+
     try:
         return to_day(date.fromisoformat(text))
     except ValueError as error:

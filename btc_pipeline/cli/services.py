@@ -9,32 +9,44 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import combinations
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import typer
 from rich.markup import escape
 
-from btc_pipeline.cli.console import errors
-from btc_pipeline.defs.environment import dagster_environment
+from btc_pipeline.cli.console import errors, replay_line
+from btc_pipeline.cli.options import FeedOption, SymbolsOption, choose_symbols
 from btc_pipeline.errors import UserError
-from btc_pipeline.settings import Settings, load_settings
-from btc_pipeline.storage.address import open_database
-from btc_pipeline.storage.server import EmbeddedServer
-from btc_pipeline.supervision import Service, Supervisor, only_one
+
+if TYPE_CHECKING:
+    from btc_pipeline.settings import Settings
+    from btc_pipeline.storage.server import EmbeddedServer
+    from btc_pipeline.supervision import Service
 
 PROBE_SECONDS: Final = 2.0
 
 
-def up() -> None:
-    """Starts the database, Dagster and the API, keeps them running, and stops all of it on Ctrl-C."""
+def up(
+    symbol: SymbolsOption = None,
+    feed: FeedOption = None,  # noqa: ARG001 its callback does it
+) -> None:
+    """Starts the database, the collector, Dagster and the API, keeps them running, and stops all of it on Ctrl-C."""
+    choose_symbols(symbol or [])
+    from btc_pipeline.defs.environment import dagster_environment
+    from btc_pipeline.settings import load_settings
+    from btc_pipeline.storage.address import open_database
+    from btc_pipeline.storage.server import EmbeddedServer
+    from btc_pipeline.supervision import Supervisor, only_one
+
     settings = load_settings()
     with only_one(settings.data_dir / "up.lock", "btc-pipeline up"):
         _check_ports(settings)
         server = None if settings.db_host else EmbeddedServer(settings.data_dir)
         ours = server is not None and not server.running()
-        _say(f"data in {settings.data_dir}")
+        _say(replay_line(settings) if settings.feed == "replay" else f"data in {settings.data_dir}")
         open_database(settings)
         environment = dagster_environment(settings)
         _say(f"database: {'server ' + settings.db_host if settings.db_host else 'embedded'}, running")
@@ -42,7 +54,7 @@ def up() -> None:
         subprocess.run(
             [sys.executable, "-m", "btc_pipeline.defs.launch"], env={**os.environ, **environment}, check=True
         )
-        _say("starting the Dagster UI and the API; Ctrl-C stops everything")
+        _say("starting the collector, the Dagster UI and the API; Ctrl-C stops everything")
         Supervisor(_services(settings), environment, settings.data_dir / "logs", _say).run()
         if server is not None and ours:
             _stop_database(server)
@@ -51,6 +63,9 @@ def up() -> None:
 
 def execute(context: typer.Context) -> None:
     """Runs a command with the environment of the pipeline's Dagster: btc-pipeline exec dagster dev."""
+    from btc_pipeline.defs.environment import dagster_environment
+    from btc_pipeline.settings import load_settings
+
     command = context.args
     if not command:
         raise UserError("exec needs a command: btc-pipeline exec dagster instance info")
@@ -60,12 +75,36 @@ def execute(context: typer.Context) -> None:
 
 
 def _services(settings: Settings) -> list[Service]:
+    return [*_feed_services(settings), *_dagster_services(settings), _api_service(settings)]
+
+
+def _feed_services(settings: Settings) -> Iterator[Service]:
+    """The collector, before anything that can wait; in a replay the exchange that it collects from, too."""
+    from btc_pipeline.supervision import Service
+
+    if settings.feed == "replay":
+        yield Service(
+            "exchange",
+            [sys.executable, "-m", "btc_pipeline.exchanges.replay"],
+            _listens("127.0.0.1", settings.replay.port),
+            f"REPLAY exchange at {settings.hyperliquid.websocket_url}",
+        )
+    metrics = settings.collector
+    yield Service(
+        "collector",
+        [sys.executable, "-m", "btc_pipeline.collector"],
+        _listens(metrics.metrics_host, metrics.metrics_port),
+        f"metrics at http://{metrics.metrics_host}:{metrics.metrics_port}/metrics",
+    )
+
+
+def _dagster_services(settings: Settings) -> list[Service]:
+    from btc_pipeline.supervision import Service
+
     grpc_port = str(_free_port())
     workspace = ["--workspace", str(_write_workspace(settings, grpc_port))]
     ui = f"http://{settings.dagster_host}:{settings.dagster_port}"
-    api = f"http://{settings.api_host}:{settings.api_port}"
     code = ["code-server", "start", "--host", "127.0.0.1", "--port", grpc_port, "-m", "btc_pipeline.definitions"]
-    api_address = ["--host", settings.api_host, "--port", str(settings.api_port)]
     web = ["--host", settings.dagster_host, "--port", str(settings.dagster_port), *workspace]
     code_listens = _listens("127.0.0.1", int(grpc_port))
     ui_listens = _listens(settings.dagster_host, settings.dagster_port)
@@ -82,21 +121,28 @@ def _services(settings: Settings) -> list[Service]:
             "daemon",
             [_program("dagster-daemon"), "run", *workspace],
             None,
-            "schedules and queued runs are looked after",
-        ),
-        Service(
-            "api",
-            [_program("uvicorn"), "api.app:create_app", "--factory", *api_address],
-            _listens(settings.api_host, settings.api_port),
-            f"API at {api}/docs",
+            "schedules, sensors and queued runs are looked after",
         ),
     ]
+
+
+def _api_service(settings: Settings) -> Service:
+    from btc_pipeline.supervision import Service
+
+    address = ["--host", settings.api_host, "--port", str(settings.api_port)]
+    return Service(
+        "api",
+        [_program("uvicorn"), "api.app:create_app", "--factory", *address],
+        _listens(settings.api_host, settings.api_port),
+        f"API at http://{settings.api_host}:{settings.api_port}/docs",
+    )
 
 
 def _write_workspace(settings: Settings, grpc_port: str) -> Path:
     """A workspace that names the code server; without it every process would load the definitions itself."""
     path = settings.data_dir / "dagster" / "workspace.yaml"
-    location = {"host": "127.0.0.1", "port": int(grpc_port), "location_name": "btc_pipeline"}
+    name = "btc_pipeline_REPLAY" if settings.feed == "replay" else "btc_pipeline"
+    location = {"host": "127.0.0.1", "port": int(grpc_port), "location_name": name}
     path.write_text(json.dumps({"load_from": [{"grpc_server": location}]}))
     return path
 
@@ -111,14 +157,21 @@ def _program(name: str) -> str:
 
 
 def _check_ports(settings: Settings) -> None:
-    if settings.dagster_port == settings.api_port:
-        raise UserError(
-            f"BTC_PIPELINE_DAGSTER_PORT and BTC_PIPELINE_API_PORT are both {settings.api_port}: choose another for one."
-        )
-    wanted = (
+    """Every port is another one, and free.
+
+    Raises:
+        UserError: one is not; the message names the variable that chooses it.
+    """
+    wanted = [
         ("BTC_PIPELINE_DAGSTER_PORT", settings.dagster_host, settings.dagster_port),
         ("BTC_PIPELINE_API_PORT", settings.api_host, settings.api_port),
-    )
+        ("BTC_PIPELINE_COLLECTOR__METRICS_PORT", settings.collector.metrics_host, settings.collector.metrics_port),
+    ]
+    if settings.feed == "replay":
+        wanted.append(("BTC_PIPELINE_REPLAY__PORT", "127.0.0.1", settings.replay.port))
+    for (variable, _, port), (other, _, other_port) in combinations(wanted, 2):
+        if port == other_port:
+            raise UserError(f"{variable} and {other} are both {port}: choose another for one.")
     for variable, host, port in wanted:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

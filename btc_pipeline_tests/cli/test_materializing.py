@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -125,6 +127,20 @@ def test_a_failing_run_ends_with_code_1_and_its_reason(
     assert "failed: RuntimeError: out of [paper]" in failed.err.splitlines()
     assert "Traceback" not in failed.err
     assert re.search(r"^run [0-9a-f-]{36} in the Dagster UI", failed.err, re.MULTILINE)
+
+
+def test_ctrl_c_is_one_word_and_code_130(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def press(*_: object, **__: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+        time.sleep(20)
+
+    load(run, tmp_path, lines(1))
+    monkeypatch.setattr("btc_pipeline.pipeline.chain.refresh_minutes", press)
+    stopped = run("materialize", "--stale")
+    assert stopped.code == 130
+    assert stopped.err.splitlines()[-1] == "stopped"
+    assert "Dagster" not in stopped.err.replace("starting Dagster", "")
+    assert "failed" not in stopped.err
 
 
 @pytest.mark.parametrize(
