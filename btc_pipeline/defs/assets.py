@@ -11,6 +11,7 @@ import dagster as dg
 
 from btc_pipeline.defs import checks
 from btc_pipeline.defs.columns import CANDLE_COLUMNS, DECISION_COLUMNS, INDICATOR_COLUMNS, Columns, table_schema
+from btc_pipeline.defs.lane import is_live, wait_for_close
 from btc_pipeline.defs.partitions import BACKFILL_POLICY, days_of, lookback, partition_key
 from btc_pipeline.defs.progress import announce
 from btc_pipeline.defs.resources import PipelineResource
@@ -43,6 +44,8 @@ SHOWN_DAYS: Final = 40
 
 Check = Callable[[Instrument, range, int], CheckReport]
 """(instrument, days, now) -> what the check found."""
+Before = Callable[[dg.AssetExecutionContext, PipelineResource], Mapping[str, Any]]
+"""What is done before a body's own work; gives metadata."""
 Results = Iterator[dg.MaterializeResult[Any]]
 
 
@@ -76,7 +79,17 @@ def _minutes(partitions: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
             checks.MIDNIGHT: lambda instrument, days, _: check_midnights(pipeline.database, instrument, days),
         }
 
-    return _one_asset(spec, (checks.COVERAGE, checks.QUARANTINE, checks.MIDNIGHT), checks_of, partitions)
+    return _one_asset(
+        spec, (checks.COVERAGE, checks.QUARANTINE, checks.MIDNIGHT), checks_of, partitions, _before_minutes
+    )
+
+
+def _before_minutes(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> Mapping[str, Any]:
+    """In the live lane waits for the slot to close; else fills gaps from the venue, which there the collector does."""
+    if is_live(context.run.tags):
+        wait_for_close(pipeline.database, context.run.tags)
+        return {}
+    return {}
 
 
 def _bars(asset: BarsAsset, rule: UsabilityRule, partitions: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
@@ -136,6 +149,7 @@ def _one_asset(
     check_names: Sequence[str],
     checks_of: Callable[[PipelineResource], Mapping[str, Check]],
     partitions: dg.PartitionsDefinition[str],
+    before: Before | None = None,
 ) -> dg.AssetsDefinition:
     """An asset whose body refreshes itself for every instrument of the run, and answers its checks."""
     name = spec.key.to_user_string()
@@ -148,7 +162,8 @@ def _one_asset(
         backfill_policy=BACKFILL_POLICY,
     )
     def body(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> Results:
-        days, now = days_of(context), now_minute()
+        days, extra = days_of(context), before(context, pipeline) if before else {}
+        now = now_minute()
         reports: list[Report] = []
         answers: checks.Answers = {check: [] for check in check_names}
         for instrument in pipeline.instruments():
@@ -157,7 +172,7 @@ def _one_asset(
             _say(context, report)
             for check, function in checks_of(pipeline).items():
                 answers[check].append((instrument.symbol, function(instrument, days, now)))
-        yield _result(context, name, days, reports, answers)
+        yield _result(context, name, days, reports, answers, extra)
 
     return body
 
@@ -190,7 +205,12 @@ def _say(context: dg.AssetExecutionContext, report: Report) -> None:
 
 
 def _result(
-    context: dg.AssetExecutionContext, name: str, days: range, reports: Sequence[Report], answers: checks.Answers
+    context: dg.AssetExecutionContext,
+    name: str,
+    days: range,
+    reports: Sequence[Report],
+    answers: checks.Answers,
+    extra: Mapping[str, Any],
 ) -> dg.MaterializeResult[Any]:
     last = max((report.last_time for report in reports if report.last_time is not None), default=None)
     metadata: dict[str, Any] = {
@@ -198,6 +218,7 @@ def _result(
         "days": len(days),
         "days_recomputed": sum(len(report.recomputed) for report in reports),
         "days_written": sum(len(report.written) for report in reports),
+        **extra,
     }
     if last is not None:
         metadata["last_time"] = dg.MetadataValue.timestamp(to_datetime(last))

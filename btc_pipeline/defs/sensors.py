@@ -3,8 +3,9 @@
 Belongs here: when Dagster is asked for something. Does not belong here: what is due (`pipeline.live`), and whether
 the collector is well (`pipeline.health`).
 
-A sensor's tick must be over after 60 s, and the daemon begins one every 5 s at most. So that a close does not have to
-wait for the next tick, a tick that begins shortly before one waits for it inside, and for its last minute to land.
+Most of the time from a request to a run's first row goes into starting its process, which is Dagster's own imports. So
+a slot is asked for shortly before it closes, and its run waits for the close and for the last minute to land
+(`lane.wait_for_close`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import dagster as dg
 import psycopg
 
 from btc_pipeline.defs.jobs import MATERIALIZE
-from btc_pipeline.defs.lane import LANE_TAG, LIVE, Owed, read_lane
+from btc_pipeline.defs.lane import CLOSE_TAG, LANE_TAG, LIVE, Owed, read_lane
 from btc_pipeline.defs.launch import fail_dead_runs
 from btc_pipeline.defs.partitions import range_tags
 from btc_pipeline.defs.resources import RESOURCE_KEY
@@ -25,13 +26,12 @@ from btc_pipeline.pipeline.live import GRACE_SECONDS, Watermark, Work, last_clos
 from btc_pipeline.settings import Settings
 from btc_pipeline.storage.address import database_uri
 from btc_pipeline.storage.connection import Database
-from btc_pipeline.storage.times import to_day
+from btc_pipeline.storage.times import to_datetime, to_day
 
 TICK_SECONDS: Final = 10
-"""Between two looks when nothing is about to close."""
-AHEAD_SECONDS: Final = 20
-"""A tick waits for a close that is no farther away: of ticks every 10 s, begun up to 5 s late, one meets each close."""
-POLL_SECONDS: Final = 0.5
+LEAD_SECONDS: Final = 25
+"""A slot is asked for so long before it closes. The daemon begins a tick up to 5 s late, so of ticks every 10 s one
+falls between 25 and 10 s before; a run's process takes 5 s to start, on a busy machine 10."""
 
 REASON_TAG: Final = "btc_pipeline/reason"
 REASON_CHARACTERS: Final = 200
@@ -58,42 +58,33 @@ def _live_lane(settings: Settings, catalogue: Catalogue) -> dg.SensorDefinition:
             "changed. One run at a time; what a failed run owes is asked for again, later each time."
         ),
     )
-    def live_lane(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+    def live_lane(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        lane = read_lane(context.instance)
+        if lane.busy:
+            fail_dead_runs(context.instance)
+            return dg.SkipReason("a live run is queued or at work")
+        moment, close = _as_of(catalogue, time.time())
         with Database(database_uri(settings)).rows(autocommit=True) as connection:
-            work, watermark = _wait_for_work(connection, catalogue, Watermark.from_json(context.cursor), first_day)
+            work, watermark = look_with(connection, catalogue, moment, Watermark.from_json(context.cursor), first_day)
             context.update_cursor(watermark.to_json())
-            lane = read_lane(context.instance)
-            if lane.busy:
-                fail_dead_runs(context.instance)
-                return dg.SkipReason("a live run is queued or at work")
             if lane.owed:
                 if time.time() < lane.owed.retry_at:
                     return dg.SkipReason(f"{lane.owed.failures} live runs in a row failed: waiting before the next")
                 work = _with_owed(work, lane.owed, catalogue, watermark)
             if work is None:
                 return dg.SkipReason("nothing is due")
-            request = _request(work, _narrowed(connection, work))
-        return dg.SensorResult(run_requests=[request], cursor=work.watermark.to_json())
+            context.update_cursor(work.watermark.to_json())
+            return _request(work, _narrowed(connection, work), close)
 
     return live_lane
 
 
-def _wait_for_work(
-    connection: psycopg.Connection[dict[str, Any]], catalogue: Catalogue, watermark: Watermark, first_day: int
-) -> tuple[Work | None, Watermark]:
-    """What is due now, or at a close that is near, once its last minute is there or was waited for long enough."""
-    while True:
-        now = time.time()
-        work, watermark = look_with(connection, catalogue, now, watermark, first_day)
-        if work is not None:
-            return work, watermark
-        closed, closes = last_close(catalogue, now), next_close(catalogue, now)
-        if closed > watermark.closes and now < closed * 60 + GRACE_SECONDS:
-            time.sleep(POLL_SECONDS)
-        elif closes * 60 - now <= AHEAD_SECONDS:
-            time.sleep(max(POLL_SECONDS, closes * 60 - now))
-        else:
-            return None, watermark
+def _as_of(catalogue: Catalogue, now: float) -> tuple[float, int | None]:
+    """The moment to ask about, and the close (epoch minute) that its run has to wait for."""
+    ahead, last = next_close(catalogue, now), last_close(catalogue, now)
+    close = ahead if ahead * 60 - now <= LEAD_SECONDS else last
+    complete = close * 60 + GRACE_SECONDS
+    return (complete, close) if now < complete else (now, None)
 
 
 def _with_owed(work: Work | None, owed: Owed, catalogue: Catalogue, watermark: Watermark) -> Work | None:
@@ -118,12 +109,14 @@ def _narrowed(connection: psycopg.Connection[dict[str, Any]], work: Work) -> lis
     return [] if stored.issubset(work.symbols) else list(work.symbols)
 
 
-def _request(work: Work, symbols: list[str]) -> dg.RunRequest:
+def _request(work: Work, symbols: list[str], close: int | None) -> dg.RunRequest:
+    waits = {} if close is None else {CLOSE_TAG: f"{to_datetime(close):%Y-%m-%dT%H:%M}"}
     return dg.RunRequest(
         # No run key: each is good for one run in all eternity, so a failed one could never be asked for again.
         asset_selection=[dg.AssetKey(name) for name in work.assets],
         tags={
             **range_tags(work.days),
+            **waits,
             LANE_TAG: LIVE,
             REASON_TAG: work.reason[:REASON_CHARACTERS],
             MAX_RUNTIME_TAG: str(MAX_RUNTIME_SECONDS),

@@ -45,7 +45,8 @@ FLOWING_MINUTES: Final = 5
 RECENT_DAYS: Final = 31
 """Days before these are the user's affair: `materialize --stale`, or a backfill."""
 JOINED_DAYS: Final = 7
-"""Stale days this near are made in one run with a slot that closed; farther ones follow in a run of their own."""
+"""Stale days this near are made in one run with a slot that closed; farther ones follow in a run of their own, unless
+the lane begins: then a decision should know them."""
 LOOK_EVERY_MINUTES: Final = 60
 """The minutes and `candles_other` join a run when they have not been looked at for so long ..."""
 LOOK_ALONE_MINUTES: Final = 80
@@ -73,7 +74,7 @@ ORDER BY i.symbol
 # Not the newest change, but a sum over all of them: a long transaction commits with an old time.
 READ_STAMP: Final = """
 SELECT count(p.day) || '/' || coalesce(sum(extract(epoch FROM p.updated_at)), 0) AS stamp
-FROM unnest(%(assets)s) AS a (asset) CROSS JOIN instruments i
+FROM unnest(%(assets)s::text[]) AS a (asset) CROSS JOIN instruments i
 JOIN partition_digests p ON p.asset = a.asset AND p.symbol = i.symbol AND p.day >= %(first)s
     AND p.day <= CASE WHEN a.asset = 'candles_1m' THEN %(yesterday)s ELSE %(today)s END
 """
@@ -170,7 +171,7 @@ def look_with(
     states, before = _read_states(connection, recent), watermark
     stale: dict[str, StaleDays] = {}
     stamp = _read_stamp(connection, catalogue, recent)
-    if stamp != watermark.stamp or not 0 <= now_seconds - watermark.checked < CHECK_SECONDS:
+    if stamp != watermark.stamp or abs(now_seconds - watermark.checked) >= CHECK_SECONDS:
         watermark = replace(watermark, stamp=stamp, checked=now_seconds)
         now = int(now_seconds) // 60
         for digests in _read_digests(connection, catalogue, recent, [state.symbol for state in states]):
@@ -197,7 +198,7 @@ def work_due(
     live = [state for state in states if state.newest_day >= now // MINUTES_PER_DAY - 1]
     closed = _closed(live, catalogue, now_seconds, watermark)
     days = {day for day in closed.days if day >= first_day}
-    if days and past and min(_days_of(past.values())) < min(days) - JOINED_DAYS:
+    if watermark.closes and days and past and min(_days_of(past.values())) < min(days) - JOINED_DAYS:
         # Asked again at the next look: its stamp is not remembered.
         watermark, past = replace(watermark, stamp=""), {}
     assets = set(closed.assets if days else ())
@@ -222,6 +223,12 @@ def work_due(
         watermark,
         "; ".join([*closed.reasons, *_told(past)]),
     )
+
+
+def may_begin(connection: psycopg.Connection[dict[str, Any]], close: int, now_seconds: float) -> bool:
+    """Whether the last minute before a close (epoch minute) is stored, of every symbol that flows, or is overdue."""
+    day = (close - 1) // MINUTES_PER_DAY
+    return now_seconds >= close * 60 and _may_go(_read_states(connection, range(day - 1, day + 1)), close, now_seconds)
 
 
 def next_close(catalogue: Catalogue, now_seconds: float) -> int:
@@ -356,7 +363,7 @@ def _told(stale: Mapping[str, StaleDays]) -> Iterator[str]:
     for symbol, found in stale.items():
         days = sorted(_days_of([found]))
         span = f"{to_date(days[0])}" + (f" to {to_date(days[-1])}" if len(days) > 1 else "")
-        yield f"{symbol}: minutes of {span} changed"
+        yield f"{symbol}: {span} is stale"
 
 
 def _read_states(connection: psycopg.Connection[dict[str, Any]], recent: range) -> list[SymbolState]:
