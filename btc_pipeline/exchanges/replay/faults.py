@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -146,6 +146,10 @@ class FaultPlan:
             if fault.at is not None and fault.at <= moment < fault.at + fault.seconds:
                 return fault
         return None
+
+    def of_kind(self, kind: FaultKind) -> Sequence[Fault]:
+        """Every fault of that kind, in the order in which they were planned."""
+        return self._of_kind.get(kind, ())
 
     def all(self) -> list[Fault]:
         """Every fault, by time."""

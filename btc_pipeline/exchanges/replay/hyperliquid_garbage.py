@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from btc_pipeline.exchanges.replay.hyperliquid_text import candle_frame, compact, decimal_text
+from btc_pipeline.exchanges.replay.hyperliquid_text import candle_frame, candle_text, compact, decimal_text
 from btc_pipeline.exchanges.replay.market import MINUTE_MS, Listing, MinuteRow
 
 
@@ -67,6 +67,6 @@ _PIECES: Final[tuple[Callable[[MinuteRow, Listing], bytes], ...]] = (
     lambda row, listing: _changed(
         row, listing, t=(row.minute + 500_000) * MINUTE_MS, T=(row.minute + 500_001) * MINUTE_MS - 1
     ),
-    lambda row, listing: b'{"channel":"candle","data":[' + candle_frame(row, listing, "1m")[28:-1] + b"]}",
+    lambda row, listing: f'{{"channel":"candle","data":[{candle_text(row, listing, "1m")}]}}'.encode(),
 )
 """The last one is a list of one true candle, as the documentation has it: a client may take it or leave it."""

@@ -59,7 +59,7 @@ def run(plan: ReplayPlan, say: Callable[[str], None]) -> None:
     Raises:
         UserError: the file, the time or the port cannot be had.
     """
-    market, first = _market(plan)
+    market, first = market_of(plan)
     shared = _time(plan, first)
     if shared is None:
         with asyncio.Runner() as runner:
@@ -68,6 +68,33 @@ def run(plan: ReplayPlan, say: Callable[[str], None]) -> None:
         with asyncio.Runner(loop_factory=shared.make_loop) as runner:
             clock = shared.make_clock(runner.get_loop())
             runner.run(_serve(ReplayExchange(market, clock, plan.behaviour), plan, shared, say))
+
+
+def market_of(plan: ReplayPlan) -> tuple[Market, int | None]:
+    """The market of a plan, and the epoch minute of its file's first row if it has a file.
+
+    Raises:
+        UserError: the file cannot be had, or does not contain the start.
+    """
+    if plan.file is None:
+        return SyntheticMarket(plan.seed, plan.coins, plan.empty_share), None
+    from btc_pipeline.exchanges.replay.file_market import FileMarket, read_candles
+
+    if not plan.file.is_file():
+        problem = "is not a file" if plan.file.exists() else "does not exist"
+        raise UserError(f"file {str(plan.file)!r} {problem}.", field="file")
+    candles = read_candles(plan.file)
+    first, end = int(candles.time[0]), int(candles.time[-1]) + 1
+    if plan.start is not None and not first <= plan.start < end:
+        raise UserError(f"start {_text(plan.start)} is not in the file: {_text(first)} to {_text(end)}.", field="start")
+    shift, repeat = 0, False
+    if plan.at is At.NOW:
+        repeat = plan.start is None
+        shift = 0 if plan.start is None else int(shared_now() // 60) - plan.start
+    served = FileMarket(candles, plan.coins[0], shift=shift, repeat=repeat, source=plan.file.name)
+    others = plan.coins[1:]
+    made_up = SyntheticMarket(plan.seed, others, plan.empty_share)
+    return JointMarket([served, made_up]), first
 
 
 async def _serve(
@@ -102,30 +129,6 @@ def _welcome(exchange: ReplayExchange, shared: SharedTime | None) -> list[str]:
         f"  use it      {' '.join(variables)} btc-pipeline collect",
         "Ctrl-C stops it",
     ]
-
-
-def _market(plan: ReplayPlan) -> tuple[Market, int | None]:
-    """The market, and the epoch minute at which it begins if it has a beginning."""
-    if plan.file is None:
-        return SyntheticMarket(plan.seed, plan.coins, plan.empty_share), None
-    from btc_pipeline.exchanges.replay.file_market import FileMarket, read_candles
-
-    if not plan.file.is_file():
-        problem = "is not a file" if plan.file.exists() else "does not exist"
-        raise UserError(f"file {str(plan.file)!r} {problem}.", field="file")
-    candles = read_candles(plan.file)
-    first, end = int(candles.time[0]), int(candles.time[-1]) + 1
-    if plan.start is not None and not first <= plan.start < end:
-        raise UserError(f"start {_text(plan.start)} is not in the file: {_text(first)} to {_text(end)}.", field="start")
-    shift, repeat = 0, False
-    if plan.at is At.NOW:
-        repeat = plan.start is None
-        now = shared_now() // 60
-        shift = 0 if plan.start is None else int(now) - plan.start
-    served = FileMarket(candles, plan.coins[0], shift=shift, repeat=repeat, source=plan.file.name)
-    others = plan.coins[1:]
-    made_up = SyntheticMarket(plan.seed, others, plan.empty_share)
-    return JointMarket([served, made_up]), first
 
 
 def shared_now() -> float:

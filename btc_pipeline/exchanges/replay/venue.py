@@ -29,7 +29,7 @@ class Venue:
 
     def now(self) -> float:
         """The exchange's time: the clock's and a skew, never set back."""
-        self._newest = max(self._newest, self._skewed())
+        self._newest = max(self._newest, self._skewed(), self._furthest_by_skew())
         return self._newest
 
     def until(self, moment: float) -> float:
@@ -48,3 +48,15 @@ class Venue:
 
     def _skewed(self) -> float:
         return self._clock.now() + self.amount(FaultKind.SKEW)
+
+    def _furthest_by_skew(self) -> float:
+        """Where skews that have begun or ended had taken the time, asked or not."""
+        now = self._clock.now()
+        reached = float("-inf")
+        for fault in self.faults.of_kind(FaultKind.SKEW):
+            start = fault.at or 0.0
+            if start <= now:
+                reached = max(reached, start)
+            if start + fault.seconds <= now:
+                reached = max(reached, start + fault.seconds + fault.amount)
+        return reached
