@@ -106,12 +106,12 @@ class Supervisor:
         threading.Thread(target=self._pump, args=(child.process, child.log), daemon=True).start()
 
     def _pump(self, process: subprocess.Popen[bytes], log: logging.Logger) -> None:
-        """Writes a child's output to its log, and says its states, until it ends."""
+        """Writes a child's output to its log, and says its states, until it ends; what breaks in a stop is no news."""
         said = b""
         for line in process.stdout or ():
             state = line.removeprefix(STATE_PREFIX)
             log.info("%s", _text(state))
-            if line.startswith(STATE_PREFIX) and state != said:
+            if line.startswith(STATE_PREFIX) and state != said and not self._stopping.is_set():
                 said = state
                 self._say(_text(state))
 

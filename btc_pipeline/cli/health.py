@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from btc_pipeline.storage.connection import Database
     from btc_pipeline.storage.health import Question, Rows
 
-TABLE_WIDTH = 200
+# A table is as wide as what is in it, however narrow the terminal: its lines are sentences, too.
+_TABLES: Final = Console(highlight=False, width=200)
 
 
 def health(
@@ -117,9 +119,9 @@ def _print(report: HealthReport) -> None:
         answers.print("nothing is stored yet: btc-pipeline up collects, btc-pipeline import-candles takes a file")
     for one in report.symbols:
         answers.print()
-        answers.print(_facts(one), width=TABLE_WIDTH)
+        _TABLES.print(_facts(one))
         if one.readiness:
-            answers.print(_strategies(one), width=TABLE_WIDTH)
+            _TABLES.print(_strategies(one))
 
 
 def _facts(one: SymbolHealth) -> Table:

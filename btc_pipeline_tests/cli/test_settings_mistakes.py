@@ -13,7 +13,11 @@ COMMANDS = (("materialize",), ("db-url",), ("up",), ("exec", "true"))
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_server_that_does_not_answer_is_one_line_without_the_password(run: Run, command: tuple[str, ...]) -> None:
-    ports = {"BTC_PIPELINE_DAGSTER_PORT": "39011", "BTC_PIPELINE_API_PORT": "39012"}
+    ports = {
+        "BTC_PIPELINE_DAGSTER_PORT": "39011",
+        "BTC_PIPELINE_API_PORT": "39012",
+        "BTC_PIPELINE_COLLECTOR__METRICS_PORT": "39013",
+    }
     ended = run(*command, DB_HOST="127.0.0.1", DB_PORT="1", DB_PASSWORD="hunter2", **ports)
     last = ended.err.splitlines()[-1]
     assert ended.code == 2

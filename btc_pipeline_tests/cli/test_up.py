@@ -23,7 +23,7 @@ from btc_pipeline_tests.cli.conftest import COMMAND, Run, environment, process
 PATIENCE_SECONDS = 90.0
 LOCATIONS = "{workspaceOrError{...on Workspace{locationEntries{name loadStatus locationOrLoadError{__typename}}}}}"
 SCHEDULES = (
-    '{schedulesOrError(repositorySelector:{repositoryLocationName:"btc_pipeline",repositoryName:"__repository__"})'
+    '{schedulesOrError(repositorySelector:{repositoryLocationName:"btc_pipeline_REPLAY",repositoryName:"__repository__"})'
     "{...on Schedules{results{name scheduleState{status}}}}}"
 )
 
@@ -68,13 +68,35 @@ def family(pid: int) -> list[psutil.Process]:
     return [parent, *parent.children(recursive=True)]
 
 
+PORTS = (
+    "BTC_PIPELINE_DAGSTER_PORT",
+    "BTC_PIPELINE_API_PORT",
+    "BTC_PIPELINE_COLLECTOR__METRICS_PORT",
+    "BTC_PIPELINE_REPLAY__PORT",
+)
+
+
+def own_ports() -> dict[str, str]:
+    """Free ports for everything that listens, and an exchange that is not there: no test may ask the real one."""
+    ports = dict(zip((*PORTS, "nobody"), map(str, free_ports(len(PORTS) + 1)), strict=True))
+    nobody = f"127.0.0.1:{ports.pop('nobody')}"
+    return ports | {
+        "BTC_PIPELINE_HYPERLIQUID__WEBSOCKET_URL": f"ws://{nobody}/ws",
+        "BTC_PIPELINE_HYPERLIQUID__API_URL": f"http://{nobody}",
+    }
+
+
 @contextmanager
-def up(folder: Path, ui: int, api: int) -> Iterator[subprocess.Popen[str]]:
+def up(folder: Path, variables: dict[str, str], *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """The command, with its lines in `up.txt`; killed with all that it started if a test leaves it running."""
-    ports = {"BTC_PIPELINE_DAGSTER_PORT": str(ui), "BTC_PIPELINE_API_PORT": str(api)}
     with (folder / "up.txt").open("w") as lines:
         running = subprocess.Popen(
-            [str(COMMAND), "up"], cwd=folder, env=environment(folder, ports), stdout=lines, stderr=lines, text=True
+            [str(COMMAND), "up", *arguments],
+            cwd=folder,
+            env=environment(folder, variables),
+            stdout=lines,
+            stderr=lines,
+            text=True,
         )
         try:
             yield running
@@ -85,58 +107,84 @@ def up(folder: Path, ui: int, api: int) -> Iterator[subprocess.Popen[str]]:
                 running.wait()
 
 
-def test_everything_answers_and_ctrl_c_leaves_nothing(data_folder: Path) -> None:
-    ui, api = free_ports(2)
+def test_a_replay_collects_and_decides_and_says_replay_and_ctrl_c_leaves_nothing(data_folder: Path) -> None:
+    variables = own_ports()
+    ui, api, metrics, exchange = (variables[name] for name in PORTS)
     said = data_folder / "up.txt"
-    with up(data_folder, ui, api) as running:
+    data = data_folder / "data-replay"
+    with up(data_folder, variables, "--feed", "replay") as running:
         assert until(lambda: get(f"http://127.0.0.1:{ui}/server_info"), running)["dagster_version"]
-        assert until(lambda: get(f"http://127.0.0.1:{api}/api/v1/health"), running)["status"] == "ok"
-        graphql = f"http://127.0.0.1:{ui}/graphql"
         until(lambda: "Dagster UI at" in said.read_text(), running)
         assert "definitions loaded" in said.read_text(), "a UI without definitions shows an error at first"
         loaded = {
-            "name": "btc_pipeline",
+            "name": "btc_pipeline_REPLAY",
             "loadStatus": "LOADED",
             "locationOrLoadError": {"__typename": "RepositoryLocation"},
         }
+        graphql = f"http://127.0.0.1:{ui}/graphql"
         until(lambda: get(graphql, LOCATIONS)["data"]["workspaceOrError"]["locationEntries"] == [loaded], running)
         (nightly,) = get(graphql, SCHEDULES)["data"]["schedulesOrError"]["results"]
         assert nightly == {"name": "nightly", "scheduleState": {"status": "RUNNING"}}
 
-        second = process(data_folder, "up")
-        assert f"btc-pipeline up runs already on {data_folder}/data: process {running.pid}." in second.mistake
+        # Minutes land, and the exchange's history with them, whatever else is still starting.
+        health = f"http://127.0.0.1:{api}/api/v1/health"
+        (symbol,) = until(lambda: [one for one in get(health)["symbols"] if (one["collector"] or {}).get("healthy")])
+        assert (symbol["symbol"], symbol["feed"], get(health)["feed"]) == ("BTC", "replay", "replay")
+        candles = get(f"http://127.0.0.1:{api}/api/v1/candles?symbol=BTC&interval=1m&limit=10000")
+        assert candles["feed"] == "replay"
+        assert candles["count"] > 4_990, "the newest 5,000 minutes"
+
+        second = process(data_folder, "up", "--feed", "replay", variables=variables)
+        assert f"btc-pipeline up runs already on {data}: process {running.pid}." in second.mistake
+        told = process(data_folder, "health", "--feed", "replay", "--json", variables=variables)
+        assert json.loads(told.out)["symbols"][0]["symbol"] == "BTC"
 
         # A service that dies comes back.
         victim = next(one for one in family(running.pid) if "uvicorn" in " ".join(one.cmdline()))
         victim.kill()
         until(lambda: "api: ended (SIGKILL), starting again in 1 s" in said.read_text(), running)
-        until(lambda: get(f"http://127.0.0.1:{api}/api/v1/health"), running)
+        until(lambda: get(health), running)
 
         everyone = family(running.pid)
-        assert len(everyone) >= 5
+        assert len(everyone) >= 7
         running.send_signal(signal.SIGINT)
         running.wait(timeout=60)
     assert running.returncode == 0
     _, alive = psutil.wait_procs(everyone, timeout=5)
     assert alive == []
-    assert not EmbeddedServer(data_folder / "data").running()
+    assert not EmbeddedServer(data).running()
+    assert not (data_folder / "data").exists(), "a replay leaves the real data alone"
     lines = [line.split(" ", 1)[1] for line in said.read_text().splitlines()]
-    assert lines[0] == f"data in {data_folder}/data"
+    assert lines[0] == f"REPLAY: a local exchange in place of the real one; data in {data}"
+    assert f"exchange: REPLAY exchange at ws://127.0.0.1:{exchange}/ws" in lines
+    assert f"collector: metrics at http://127.0.0.1:{metrics}/metrics" in lines
     assert f"webserver: Dagster UI at http://127.0.0.1:{ui}" in lines
     assert f"api: API at http://127.0.0.1:{api}/docs" in lines
     assert lines[-2:] == ["database: stopped", "stopped"]
-    assert {path.name for path in (data_folder / "data/logs").iterdir()} >= {
-        "api.log",
-        "code.log",
-        "daemon.log",
-        "webserver.log",
-    }
+    logs = {path.name for path in (data / "logs").iterdir()}
+    assert logs >= {f"{name}.log" for name in ("exchange", "collector", "api", "code", "daemon", "webserver")}
+
+
+def test_an_exchange_that_cannot_be_reached_is_one_line_that_names_the_replay(data_folder: Path) -> None:
+    with up(data_folder, own_ports()) as running:
+        until(lambda: "cannot be reached" in (data_folder / "up.txt").read_text(), running)
+        # Long enough for it to be tried again.
+        time.sleep(3.0)
+        everyone = family(running.pid)
+        running.terminate()
+        running.wait(timeout=60)
+    assert running.returncode == 0
+    _, alive = psutil.wait_procs(everyone, timeout=5)
+    assert alive == []
+    said = (data_folder / "up.txt").read_text().splitlines()
+    assert said[0].endswith(f" data in {data_folder}/data")
+    (line,) = (line for line in said if "cannot be reached" in line)
+    assert line.endswith("Without the internet: btc-pipeline up --feed replay")
 
 
 def test_a_database_that_somebody_uses_stays_and_a_stop_while_starting_is_clean(data_folder: Path) -> None:
-    ui, api = free_ports(2)
-    with up(data_folder, ui, api) as running:
-        until(lambda: "starting the Dagster UI" in (data_folder / "up.txt").read_text(), running)
+    with up(data_folder, own_ports()) as running:
+        until(lambda: "starting the collector" in (data_folder / "up.txt").read_text(), running)
         with psycopg.connect(EmbeddedServer(data_folder / "data").uri()) as connection:
             time.sleep(1.0)
             everyone = family(running.pid)
@@ -149,24 +197,32 @@ def test_a_database_that_somebody_uses_stays_and_a_stop_while_starting_is_clean(
     assert "the database stays up: another program is connected" in (data_folder / "up.txt").read_text()
 
 
-@pytest.mark.parametrize("variable", ["BTC_PIPELINE_DAGSTER_PORT", "BTC_PIPELINE_API_PORT"])
+@pytest.mark.parametrize("variable", PORTS)
 def test_a_port_in_use_is_one_line(run: Run, variable: str) -> None:
-    ports = free_ports(2)
-    given = dict(zip(("BTC_PIPELINE_DAGSTER_PORT", "BTC_PIPELINE_API_PORT"), map(str, ports), strict=True))
+    given = own_ports()
+    feed = ("--feed", "replay") if variable == "BTC_PIPELINE_REPLAY__PORT" else ()
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", int(given[variable])))
         taken.listen()
-        mistake = run("up", **given).mistake
+        mistake = run("up", *feed, **given).mistake
     assert mistake == (
         f"127.0.0.1:{given[variable]} is not free (Address already in use); set {variable} to another port."
     )
 
 
-def test_one_port_for_both_is_one_line(run: Run) -> None:
-    mistake = run("up", BTC_PIPELINE_DAGSTER_PORT="39001", BTC_PIPELINE_API_PORT="39001").mistake
-    assert mistake.startswith("BTC_PIPELINE_DAGSTER_PORT and BTC_PIPELINE_API_PORT are both 39001")
+@pytest.mark.parametrize("other", PORTS[1:3])
+def test_one_port_for_two_is_one_line(run: Run, other: str) -> None:
+    mistake = run("up", **{**own_ports(), PORTS[0]: "39001", other: "39001"}).mistake
+    assert mistake.startswith(f"{PORTS[0]} and {other} are both 39001")
+
+
+def test_a_symbol_that_cannot_be_is_one_line(run: Run) -> None:
+    mistake = run("up", "--symbol", "bit coin", **own_ports()).mistake
+    assert "symbol 'bit coin' is not valid" in mistake
 
 
 def test_a_data_folder_that_is_a_file_is_one_line(run: Run, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    assert run("up", BTC_PIPELINE_DATA_DIR="file").mistake.startswith(f"cannot use the folder {tmp_path}/file")
+    assert run("up", **own_ports(), BTC_PIPELINE_DATA_DIR="file").mistake.startswith(
+        f"cannot use the folder {tmp_path}/file"
+    )
