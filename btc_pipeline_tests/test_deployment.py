@@ -13,6 +13,9 @@ from typing import Any
 import pytest
 import yaml
 
+from btc_pipeline.pipeline.collection import PROGRESS_WITHIN
+from btc_pipeline.settings import CollectorSettings
+
 ROOT = Path(__file__).parents[1]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, Any] = COMPOSE["services"]
@@ -26,7 +29,7 @@ def megabytes(limit: str) -> int:
 
 
 def test_the_services_are_those_of_production() -> None:
-    assert set(SERVICES) >= {"timescaledb", "code", "webserver", "daemon", "api"}
+    assert set(SERVICES) >= {"timescaledb", "collector", "code", "webserver", "daemon", "api"}
 
 
 @pytest.mark.parametrize("name", sorted(SERVICES))
@@ -46,6 +49,20 @@ def test_every_service_has_a_limit_a_health_check_and_comes_back(name: str) -> N
 def test_memory_stays_within_what_a_nas_has() -> None:
     assert megabytes(SERVICES["timescaledb"]["mem_limit"]) == 1536
     assert sum(megabytes(SERVICES[name]["mem_limit"]) for name in OURS) < 2500
+
+
+def test_a_hung_collector_is_an_unhealthy_container_within_two_minutes() -> None:
+    check = SERVICES["collector"]["healthcheck"]
+    assert check["test"] == ["CMD", "btc-pipeline", "health", "--collector"]
+    interval = int(check["interval"].removesuffix("s")) * check["retries"]
+    assert PROGRESS_WITHIN.total_seconds() + interval <= 120
+
+
+def test_metrics_can_be_reached_through_the_published_port() -> None:
+    collector = SERVICES["collector"]
+    assert collector["environment"]["BTC_PIPELINE_COLLECTOR__METRICS_HOST"] == "0.0.0.0"
+    default = CollectorSettings().metrics_port
+    assert [port.rpartition(":")[2] for port in collector["ports"]] == [str(default)]
 
 
 @pytest.mark.parametrize("name", OURS)
