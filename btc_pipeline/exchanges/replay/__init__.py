@@ -6,7 +6,7 @@ over one server (`server`, `connection`, `http`, `websocket`). Does not belong h
 venue's client uses to read; what is made here must be read by code that never saw it.
 """
 
-from btc_pipeline.exchanges.replay.behaviour import Behaviour, EmptyMinute
+from btc_pipeline.exchanges.replay.behaviour import Behaviour, EmptyMinute, PongFrames
 from btc_pipeline.exchanges.replay.faults import Fault, FaultKind, random_faults
 from btc_pipeline.exchanges.replay.market import Listing, Market, MinuteRow
 from btc_pipeline.exchanges.replay.server import ReplayExchange
@@ -20,6 +20,7 @@ __all__ = [
     "Listing",
     "Market",
     "MinuteRow",
+    "PongFrames",
     "ReplayExchange",
     "SyntheticMarket",
     "random_faults",

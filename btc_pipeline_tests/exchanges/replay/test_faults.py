@@ -11,8 +11,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus
 
 from btc_pipeline.errors import UserError
-from btc_pipeline.exchanges.replay import Fault, FaultKind, SyntheticMarket, random_faults
-from btc_pipeline_tests.exchanges.replay.bench import EPOCH, MINUTE, Bench, play
+from btc_pipeline.exchanges.replay import Fault, FaultKind, MinuteRow, SyntheticMarket, random_faults
+from btc_pipeline_tests.exchanges.replay.bench import EPOCH, MINUTE, Bench, TableMarket, play
 
 NOW_MS = EPOCH * 1000
 
@@ -291,6 +291,31 @@ def test_skew_moves_the_exchanges_clock_and_never_sets_it_back() -> None:
         assert paths == sorted(paths)
 
     play(scenario)
+
+
+def test_a_clock_that_falls_behind_waits_and_catches_up_with_nothing_lost() -> None:
+    async def scenario(bench: Bench) -> None:
+        bench.exchange.inject(Fault(FaultKind.SKEW, at=EPOCH + 55, seconds=40, value=-10))
+        async with bench.socket() as socket:
+            await socket.subscribed()
+            candles = await socket.candles_for(61)
+            assert set(minutes_of(candles)) == {0}
+            assert (await bench.info({"type": "exchangeStatus"})).json()["time"] == NOW_MS + 55_000
+            candles += await socket.candles_for(80)
+        assert (await bench.info({"type": "exchangeStatus"})).json()["time"] == NOW_MS + 142_000
+        assert minutes_of(candles) == sorted(minutes_of(candles))
+        assert len({(candle["t"], candle["n"]) for candle in candles}) == len(candles)
+        for minute in (0, 1):
+            final = await bench.minute(MINUTE + minute)
+            assert last_of(candles, minute) == final
+            assert minutes_of(candles).count(minute) >= (58 if minute else 55)
+
+    play(scenario, market=busy_market(), begin=1)
+
+
+def busy_market() -> TableMarket:
+    """Three minutes with a frame a second."""
+    return TableMarket([MinuteRow(MINUTE + k, 8000, 9000, 7000, 8500, 90_000, 500) for k in range(-1, 3)])
 
 
 @pytest.mark.parametrize(
