@@ -88,7 +88,8 @@ def gaps(database: Database, *, resolved: bool = False) -> list[tuple[Any, ...]]
     return rows(
         database,
         "SELECT (extract(epoch FROM start_time) / 60 - %s)::int AS first, "
-        "(extract(epoch FROM end_time) / 60 - %s)::int, reason, retries FROM data_quality WHERE kind = 'gap' AND resolved = %s ORDER BY start_time, id",
+        "(extract(epoch FROM end_time) / 60 - %s)::int, reason, retries "
+        "FROM data_quality WHERE kind = 'gap' AND resolved = %s ORDER BY start_time, id",
         FIRST,
         FIRST,
         resolved,
