@@ -1,0 +1,65 @@
+"""Putting a collector together from the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+from btc_pipeline.collector.landing import Lander
+from btc_pipeline.collector.metrics import Metrics
+from btc_pipeline.collector.service import Collector, Venue
+from btc_pipeline.collector.spool import Spool
+from btc_pipeline.collector.store import MinuteStore
+from btc_pipeline.errors import UserError
+from btc_pipeline.exchanges.venues import rest_client, stream_client
+from btc_pipeline.market.instruments import split_symbol
+from btc_pipeline.settings import Settings
+from btc_pipeline.timing.clock import Clock
+
+
+def build_collector(
+    settings: Settings,
+    store: MinuteStore,
+    clock: Clock,
+    *,
+    metrics: Metrics,
+    random: Random,
+    announce: Callable[[str], None],
+) -> Collector:
+    """A collector of the settings' symbols.
+
+    Args:
+        random: of the waits between tries.
+
+    Raises:
+        UserError: a symbol of a venue that cannot be collected from.
+    """
+    spool = Spool(settings.data_dir / "spool", max_bytes=settings.collector.spool_megabytes * 1_000_000)
+    return Collector(
+        _venues(settings, clock),
+        store,
+        Lander(store, spool, clock),
+        clock,
+        feed=settings.feed,
+        omitted=settings.collector.omitted_minutes,
+        metrics=metrics,
+        random=random,
+        announce=announce,
+    )
+
+
+def _venues(settings: Settings, clock: Clock) -> list[Venue]:
+    symbols: dict[str, list[str]] = {}
+    for symbol in settings.collected:
+        symbols.setdefault(split_symbol(symbol)[0], []).append(symbol)
+    venues = []
+    for name, of_venue in symbols.items():
+        rest, stream = rest_client(settings, name, clock), stream_client(settings, name)
+        if rest is None or stream is None:
+            raise UserError(
+                f"symbols: {of_venue[0]!r} cannot be collected, for there is no client for {name}: "
+                "use BTC or NAME.HYPERLIQUID.",
+                field="symbols",
+            )
+        venues.append(Venue(name, rest, stream, tuple(of_venue)))
+    return venues

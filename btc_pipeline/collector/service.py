@@ -1,0 +1,337 @@
+"""The service: every symbol's collection, one connection a venue, confirmation, repair, heartbeat, and a clean end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from random import Random
+from typing import Final, Literal
+
+import structlog
+
+from btc_pipeline.collector.backoff import Backoff
+from btc_pipeline.collector.coins import resolve
+from btc_pipeline.collector.connection import VenueConnection
+from btc_pipeline.collector.database import DatabaseAwayError
+from btc_pipeline.collector.exchange_clock import ExchangeClock
+from btc_pipeline.collector.landing import Lander
+from btc_pipeline.collector.metrics import Metrics
+from btc_pipeline.collector.repair import repair
+from btc_pipeline.collector.sink import DatabaseSink
+from btc_pipeline.collector.store import CollectorState, MinuteStore
+from btc_pipeline.collector.symbol import CONFIRM_AFTER_SECONDS, SymbolCollector
+from btc_pipeline.exchanges.base import (
+    Coin,
+    RateLimitedError,
+    VenueError,
+    VenueRefusedError,
+    VenueRest,
+    VenueStream,
+)
+from btc_pipeline.market.gaps import GapReason
+from btc_pipeline.timing.clock import Clock
+
+log = structlog.get_logger(__name__)
+
+HEARTBEAT_SECONDS: Final = 5.0
+REPAIR_SECONDS: Final = 300.0
+FIRST_REPAIR_SECONDS: Final = 20.0
+STOP_SECONDS: Final = 8.0
+ANSWERED_WITHIN_SECONDS: Final = 120.0
+NO_INTERNET: Final = "Without the internet: btc-pipeline up --feed replay"
+
+
+@dataclass(frozen=True, slots=True)
+class Venue:
+    """One venue's two clients, and the symbols to collect there."""
+
+    name: str
+    rest: VenueRest
+    stream: VenueStream
+    symbols: tuple[str, ...]
+
+
+@dataclass
+class VenueState:
+    """How the connection to a venue is."""
+
+    connection: str = "connecting"
+    message: str = "starting"
+    connected_at: float | None = None
+    rest_answered_at: float | None = None
+    said: str = ""
+
+
+class Collector:
+    """Runs until it is stopped. All times come from one clock."""
+
+    def __init__(
+        self,
+        venues: Sequence[Venue],
+        store: MinuteStore,
+        lander: Lander,
+        clock: Clock,
+        *,
+        feed: str,
+        omitted: Literal["gap", "quiet"],
+        metrics: Metrics,
+        random: Random,
+        announce: Callable[[str], None],
+    ) -> None:
+        """
+        Args:
+            feed: live or replay.
+            omitted: what a closed minute is that REST leaves out: gap or quiet.
+            announce: told in one line whenever something changes that a user wants to know.
+        """
+        self._venues = venues
+        self._store = store
+        self._lander = lander
+        self._clock = clock
+        self._feed = feed
+        self._omitted = omitted
+        self._metrics = metrics
+        self._random = random
+        self._announce = announce
+        self._sink = DatabaseSink(store, lander, metrics)
+        self._feeds: dict[str, SymbolCollector] = {}
+        self._clocks = {venue.name: ExchangeClock(clock) for venue in venues}
+        self._states = {venue.name: VenueState() for venue in venues}
+        self._stop = asyncio.Event()
+        self._started_at = clock.now()
+        self._process = f"{socket.gethostname()}/{os.getpid()}"
+        lander.on_away = self._say_database
+
+    @property
+    def feeds(self) -> Mapping[str, SymbolCollector]:
+        """The symbols' collectors, once their coins are known to exist."""
+        return self._feeds
+
+    def stop(self) -> None:
+        """Asks it to end; `run` returns when everything it knows is in the database or in the spool."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Collects.
+
+        Raises:
+            UserError: a symbol that its venue does not have.
+        """
+        work = asyncio.create_task(self._work())
+        stopping = asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait([work, stopping], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            work.cancel()
+            with suppress(asyncio.CancelledError):
+                await work
+            await self._end()
+
+    async def _work(self) -> None:
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._lander.run())
+                tasks.create_task(self._heartbeat())
+                for venue in self._venues:
+                    tasks.create_task(self._collect(venue))
+        except ExceptionGroup as group:
+            if len(group.exceptions) == 1:
+                raise group.exceptions[0] from group
+            raise
+
+    async def _end(self) -> None:
+        await self._lander.stop(STOP_SECONDS)
+        for state in self._states.values():
+            state.connection, state.message = "stopped", "stopped"
+        with suppress(DatabaseAwayError, TimeoutError):
+            async with asyncio.timeout(1.0):
+                await self._save_states()
+        for venue in self._venues:
+            await venue.rest.close()
+        await self._store.close()
+
+    async def _collect(self, venue: Venue) -> None:
+        coins = await self._resolve(venue)
+        clock = self._clocks[venue.name]
+        feeds = {}
+        for symbol, coin in coins.items():
+            scale = await self._sink.widen(symbol, coin.scale)
+            feeds[coin.name] = SymbolCollector(symbol, coin.name, scale, venue.rest, clock, self._sink)
+            self._feeds[symbol] = feeds[coin.name]
+            self._sink.listen(symbol, feeds[coin.name].progress.has_landed)
+        connection = VenueConnection(
+            venue.stream,
+            feeds,
+            self._clock,
+            Backoff(self._random),
+            self._metrics,
+            catch_up=lambda feed: self._catch_up(venue, feed),
+            rest_answers=lambda: self._rest_answers(venue),
+            state=lambda connection, message: self._turn(venue, connection, message),
+        )
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(connection.run())
+            for feed in feeds.values():
+                tasks.create_task(self._confirm(venue, feed))
+                tasks.create_task(self._repair(venue, feed))
+
+    async def _resolve(self, venue: Venue) -> dict[str, Coin]:
+        """The coins of the symbols; asks until the venue answers.
+
+        Raises:
+            UserError: the venue has no such coin.
+        """
+        backoff = Backoff(self._random)
+        while True:
+            try:
+                listed = await venue.rest.coins()
+            except VenueError as error:
+                self._turn(venue, "unreachable", str(error))
+                await self._clock.sleep(backoff.next(answers=_is_answer(error)))
+            else:
+                self._answered(venue)
+                return resolve(venue.name, venue.symbols, listed)
+
+    async def _catch_up(self, venue: Venue, feed: SymbolCollector) -> None:
+        try:
+            last_confirmed = await self._store.last_confirmed(feed.symbol)
+        except DatabaseAwayError:
+            last_confirmed = None
+        try:
+            await feed.catch_up(last_confirmed)
+        except VenueError as error:
+            log.warning("not caught up yet", symbol=feed.symbol, reason=str(error))
+        else:
+            self._answered(venue)
+
+    async def _confirm(self, venue: Venue, feed: SymbolCollector) -> None:
+        """Looks at REST five seconds after each minute, and again soon if it did not answer."""
+        clock, backoff = self._clocks[venue.name], Backoff(self._random)
+        while True:
+            now = clock.now()
+            due = ((now - CONFIRM_AFTER_SECONDS) // 60 + 1) * 60 + CONFIRM_AFTER_SECONDS
+            await self._clock.sleep(due - now)
+            while True:
+                try:
+                    await feed.confirm()
+                except VenueError as error:
+                    self._metrics.rest_requests.labels("failed").inc()
+                    log.warning("REST", symbol=feed.symbol, reason=str(error))
+                    if _is_answer(error):
+                        self._answered(venue)
+                    await self._clock.sleep(1.0 + backoff.next(answers=_is_answer(error)))
+                else:
+                    break
+            self._metrics.rest_requests.labels("answered").inc()
+            self._answered(venue)
+            backoff = Backoff(self._random)
+
+    async def _repair(self, venue: Venue, feed: SymbolCollector) -> None:
+        """Finds gaps in the database and fills them from REST."""
+        await self._clock.sleep(FIRST_REPAIR_SECONDS)
+        while True:
+            end = int(self._clocks[venue.name].now() // 60)
+            try:
+                report = await repair(
+                    self._store,
+                    venue.rest,
+                    feed.symbol,
+                    feed.coin,
+                    clock=self._clock,
+                    now_minute=end,
+                    omitted=self._omitted,
+                    reason=GapReason.COLLECTOR_DOWN,
+                )
+                self._metrics.open_gaps.labels(feed.symbol).set(report.missing)
+            except DatabaseAwayError as error:
+                log.warning("repair waits", symbol=feed.symbol, reason=str(error))
+            await self._clock.sleep(REPAIR_SECONDS)
+
+    async def _heartbeat(self) -> None:
+        while True:
+            self._metrics.buffered.set(self._lander.waiting)
+            self._metrics.spooled.set(self._lander.spooled_minutes)
+            self._metrics.spooled_bytes.set(self._lander.spooled_bytes)
+            try:
+                await self._sink.declare_again()
+                await self._save_states()
+                await self._sink.store_refused()
+            except DatabaseAwayError as error:
+                log.warning("no heartbeat", reason=str(error))
+            await self._clock.sleep(HEARTBEAT_SECONDS)
+
+    def _say_database(self, away: bool) -> None:
+        self._announce(
+            "collector: the database is away; minutes go to the spool on disk"
+            if away
+            else "collector: the database is back, and has what was spooled"
+        )
+
+    async def _save_states(self) -> None:
+        now = self._clock.now()
+        for venue in self._venues:
+            state, clock = self._states[venue.name], self._clocks[venue.name]
+            if clock.offset is not None:
+                self._metrics.clock_offset.set(clock.offset)
+            for symbol in venue.symbols:
+                feed = self._feeds.get(symbol)
+                await self._store.save_state(self._state_of(symbol, feed, state, clock, now))
+
+    def _state_of(
+        self, symbol: str, feed: SymbolCollector | None, state: VenueState, clock: ExchangeClock, now: float
+    ) -> CollectorState:
+        progress = None if feed is None else feed.progress
+        last = None if progress is None else progress.last_minute
+        until = None if progress is None else progress.accounted_until
+        if last is not None:
+            self._metrics.age.labels(symbol).set(clock.now() - (last + 1) * 60)
+        return CollectorState(
+            symbol=symbol,
+            feed=self._feed,
+            process=self._process,
+            connection=state.connection,
+            message=state.message,
+            started_at=self._started_at,
+            heartbeat_at=now,
+            connected_at=state.connected_at,
+            last_frame_at=(feed.last_frame_at or None) if feed else None,
+            last_minute=None if last is None else last * 60.0,
+            accounted_until=None if until is None else until * 60.0,
+            minutes_landed=progress.landed if progress else 0,
+            spooled_minutes=self._lander.spooled_minutes,
+            spooled_bytes=self._lander.spooled_bytes,
+            clock_offset_ms=None if clock.offset is None else clock.offset * 1000,
+            exchange_at=clock.now(),
+        )
+
+    def _answered(self, venue: Venue) -> None:
+        self._states[venue.name].rest_answered_at = self._clock.monotonic()
+
+    def _rest_answers(self, venue: Venue) -> bool:
+        at = self._states[venue.name].rest_answered_at
+        return at is not None and self._clock.monotonic() - at < ANSWERED_WITHIN_SECONDS
+
+    def _turn(self, venue: Venue, connection: str, message: str) -> None:
+        """A new state of a venue's connection; what a user wants to know is said once."""
+        state = self._states[venue.name]
+        if connection == "streaming":
+            state.connected_at = self._clock.now()
+        state.connection, state.message = connection, message
+        lines = {
+            "streaming": f"collector: collecting {', '.join(venue.symbols)} from {venue.name}",
+            "rest_only": f"collector: the stream of {venue.name} broke ({message}); REST goes on, dialling again",
+            "unreachable": f"collector: {venue.name} cannot be reached ({message}); trying again. {NO_INTERNET}",
+        }
+        if connection in lines and connection != state.said:
+            state.said = connection
+            self._announce(lines[connection])
+
+
+def _is_answer(error: VenueError) -> bool:
+    """Whether the exchange said something, though not what was hoped for."""
+    return isinstance(error, RateLimitedError | VenueRefusedError)

@@ -1,0 +1,93 @@
+"""Faults at random moments, one by one and mixed: nothing lost, nothing twice, nothing wrong, every hole explained.
+
+`make test-faults` runs more cases; a case is made from its seed alone: FAULT_CASES=1 FAULT_SEED=17 repeats one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from btc_pipeline.exchanges.replay import FaultKind
+from btc_pipeline.storage.connection import Database
+from btc_pipeline_tests.databases import migrated_database
+from btc_pipeline_tests.live.cases import RETENTION_MINUTES, Case, case_of, script_of
+from btc_pipeline_tests.live.judging import judge_bars, judge_minutes, judge_requests, keep_trail
+from btc_pipeline_tests.live.world import World, live
+from btc_pipeline_tests.pipeline.worlds import query
+
+USUAL_CASES = 20
+CASES = int(os.environ.get("FAULT_CASES", str(USUAL_CASES)))
+FIRST_SEED = int(os.environ.get("FAULT_SEED", "0"))
+
+traces: Counter[FaultKind] = Counter()
+"""In how many cases a kind of fault left a trace, so that none is injected in vain."""
+
+
+@pytest.mark.parametrize("seed", range(FIRST_SEED, FIRST_SEED + CASES))
+def test_whatever_goes_wrong_the_minutes_are_right_in_the_end(
+    seed: int, database: Database, server_uri: str, template: str, tmp_path: Path
+) -> None:
+    case = case_of(seed)
+    # Nobody pulls the plug in this test; waiting for the disk at every heartbeat is most of its time.
+    query(database, f"ALTER DATABASE {database.uri.split('?')[0].rpartition('/')[2]} SET synchronous_commit = off")
+    keep_trail(database)
+    world = live(
+        database,
+        tmp_path,
+        case.market,
+        script_of(case),
+        start=case.start,
+        faults=case.faults,
+        behaviour=case.behaviour,
+        seed=seed,
+        settings=case.settings,
+    )
+    since = int(case.start // 60)
+    problems = judge_minutes(
+        database,
+        case.market,
+        case.behaviour,
+        since=since,
+        first=since - RETENTION_MINUTES + 2,
+        now=case.end,
+    )
+    starts = [case.start, *(one.at + one.pause for one in case.interruptions)]
+    problems += judge_requests(world.exchange, case.faults, starts)
+    traces.update(seen_faults(case, world, database))
+    with migrated_database(server_uri, template) as other:
+        problems += judge_bars(database, other, case.market, case.behaviour, tmp_path)
+    assert not problems, "\n".join([str(case), *problems, f"FAULT_CASES=1 FAULT_SEED={seed} make test-faults"])
+
+
+def seen_faults(case: Case, world: World, database: Database) -> set[FaultKind]:
+    """The kinds of a case whose trace can be found; of a kind that leaves none, that it was injected."""
+    counters = world.exchange.counters
+    statuses = {request.status for request in counters.requests}
+    reasons = " ".join(reason for (reason,) in query(database, "SELECT reason FROM data_quality"))
+    revised = query(database, "SELECT 1 FROM candle_revisions LIMIT 1")
+    traced = {
+        FaultKind.STALL: counters.frames_sent["withheld"],
+        FaultKind.DISCONNECT: counters.cuts["fault"],
+        FaultKind.HALF_OPEN: counters.cuts["fault"],
+        FaultKind.REFUSE: 0 in statuses,
+        FaultKind.BAD_GATEWAY: 502 in statuses,
+        FaultKind.SERVER_ERROR: 500 in statuses,
+        FaultKind.RATE_LIMIT: 429 in statuses,
+        FaultKind.GARBAGE: "JSON" in reasons,
+        FaultKind.WRONG_ROW: "stream: high" in reasons,
+        FaultKind.WRONG_REST_ROW: "REST: high" in reasons,
+        FaultKind.LOSE_LAST: revised,
+        FaultKind.REORDER: revised,
+        FaultKind.LATE_REVISION: revised,
+    }
+    return {fault.kind for fault in case.faults if traced.get(fault.kind, True)}
+
+
+def test_every_kind_of_fault_left_a_trace() -> None:
+    if CASES < USUAL_CASES or not traces:
+        pytest.skip("needs the cases above, all of them")
+    assert set(FaultKind) - set(traces) == set()
