@@ -9,7 +9,7 @@ A symbol is live if the collector has a row for it; one that only has an importe
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -144,14 +144,26 @@ def assess_health(rows: Mapping[str, Sequence[Row]], settings: Settings, now: da
     for symbol in sorted({*by_symbol, *collectors}):
         collector = collectors.get(symbol)
         at = times.get(symbol, now)
+        making = bool(by_symbol.get(symbol, {}).get("touched_days"))
         readiness = tuple(
-            assess_readiness(one, stored.get(symbol, {}), to_minute(at)) for one in strategies if collector
+            _readiness(one, stored.get(symbol, {}), to_minute(at), making=making) for one in strategies if collector
         )
         symbols.append(_symbol(symbol, by_symbol.get(symbol, {}), collector, decisions.get(symbol), readiness, at))
     problems = tuple(f"{one.symbol}: {problem}" for one in symbols for problem in one.problems)
     warnings = tuple(f"{one.symbol}: {warning}" for one in symbols for warning in one.warnings)
     status = "degraded" if problems else "ok"
     return HealthReport(status, now.replace(microsecond=0), settings.feed, problems, warnings, tuple(symbols))
+
+
+def _readiness(
+    at_work: StrategyOnInterval, bars: Mapping[Interval, StoredBars], now: int, *, making: bool
+) -> Readiness:
+    """Readiness, except where minutes have come and nobody has made a bar of them: then there is no date to give."""
+    found = assess_readiness(at_work, bars, now)
+    own = bars.get(at_work.interval)
+    if found.ready or not making or (own is not None and len(own.time)):
+        return found
+    return replace(found, first_due=None, reason="its bars are still being made from the minutes")
 
 
 def _symbol(

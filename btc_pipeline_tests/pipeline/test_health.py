@@ -201,6 +201,14 @@ def test_a_touched_day_alone_is_no_problem() -> None:
     assert assess([symbol_row(touched_days=1)], [collector_row()]).status == "ok"
 
 
+def test_no_date_is_given_before_the_first_bars_are_made() -> None:
+    for touched, due in ((1, False), (0, True)):
+        (symbol,) = assess([symbol_row(touched_days=touched)], [collector_row()]).symbols
+        assert len(symbol.readiness) == 6
+        assert all((one.first_due is not None) is due for one in symbol.readiness)
+        assert all(("still being made" in one.reason) is not due for one in symbol.readiness)
+
+
 def test_the_newest_decision_of_a_symbol_is_the_last_one() -> None:
     decisions = [
         {
