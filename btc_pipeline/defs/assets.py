@@ -41,6 +41,7 @@ from btc_pipeline.storage.times import to_datetime
 
 CODE_VERSION_LENGTH: Final = 12
 SHOWN_DAYS: Final = 40
+SHOWN_GAPS: Final = 10
 
 Check = Callable[[Instrument, range, int], CheckReport]
 """(instrument, days, now) -> what the check found."""
@@ -79,9 +80,8 @@ def _minutes(partitions: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
             checks.MIDNIGHT: lambda instrument, days, _: check_midnights(pipeline.database, instrument, days),
         }
 
-    return _one_asset(
-        spec, (checks.COVERAGE, checks.QUARANTINE, checks.MIDNIGHT), checks_of, partitions, _before_minutes
-    )
+    names = (checks.COVERAGE, checks.QUARANTINE, checks.MIDNIGHT, checks.COLLECTOR)
+    return _one_asset(spec, names, checks_of, partitions, _before_minutes)
 
 
 def _before_minutes(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> Mapping[str, Any]:
@@ -89,7 +89,31 @@ def _before_minutes(context: dg.AssetExecutionContext, pipeline: PipelineResourc
     if is_live(context.run.tags):
         wait_for_close(pipeline.database, context.run.tags)
         return {}
-    return {}
+    return {
+        f"repair/{instrument.symbol}": told
+        for instrument in pipeline.instruments()
+        for told in [_repair(context, pipeline, instrument)]
+        if told
+    }
+
+
+def _repair(context: dg.AssetExecutionContext, pipeline: PipelineResource, instrument: Instrument) -> str | None:
+    """Fills the days' gaps from the instrument's venue while it has them; what came of it in words, if anything."""
+    from btc_pipeline.pipeline.repair import repair_days
+
+    report = repair_days(pipeline.settings, pipeline.database.uri, instrument, days_of(context))
+    if report is None or not (report.found or report.error):
+        return None
+    if report.error:
+        told = f"{instrument.venue} could not be asked: {report.error}"
+        context.log.warning(f"{instrument.symbol}: {told}")
+        return told
+    told = f"{report.found - report.missing:,} of {report.found:,} missing minutes filled or explained"
+    if report.gaps:
+        left = [f"{to_datetime(one.start):%Y-%m-%d %H:%M} {one.end - one.start}m ({one.reason})" for one in report.gaps]
+        shown = ", ".join(left[:SHOWN_GAPS]) + (" ..." if len(left) > SHOWN_GAPS else "")
+        told += f"; {report.missing:,} left in {len(left):,} gaps: {shown}"
+    return told
 
 
 def _bars(asset: BarsAsset, rule: UsabilityRule, partitions: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
@@ -172,6 +196,8 @@ def _one_asset(
             _say(context, report)
             for check, function in checks_of(pipeline).items():
                 answers[check].append((instrument.symbol, function(instrument, days, now)))
+        if checks.COLLECTOR in answers:
+            answers[checks.COLLECTOR] = checks.check_collectors(pipeline.database, pipeline.settings)
         yield _result(context, name, days, reports, answers, extra)
 
     return body

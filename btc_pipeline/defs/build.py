@@ -8,6 +8,7 @@ from btc_pipeline.defs.assets import build_assets
 from btc_pipeline.defs.jobs import build_jobs
 from btc_pipeline.defs.partitions import daily_partitions
 from btc_pipeline.defs.resources import RESOURCE_KEY, PipelineResource
+from btc_pipeline.defs.retention import build_retention
 from btc_pipeline.defs.schedules import nightly
 from btc_pipeline.defs.sensors import build_sensors
 from btc_pipeline.pipeline.catalogue import build_catalogue
@@ -18,10 +19,11 @@ def build_definitions(settings: Settings | None = None, pipeline: PipelineResour
     """Everything Dagster loads, from the settings (the process's own by default)."""
     settings = settings or load_settings()
     partitions, catalogue = daily_partitions(settings.start_date), build_catalogue(settings)
+    clean_up, nightly_clean_up = build_retention()
     return dg.Definitions(
         assets=build_assets(catalogue, partitions),
-        jobs=build_jobs(),
-        schedules=[nightly],
+        jobs=[*build_jobs(), clean_up],
+        schedules=[nightly, nightly_clean_up],
         sensors=build_sensors(settings, catalogue),
         resources={RESOURCE_KEY: pipeline or PipelineResource()},
         # One process a run: a step's own process would cost more than its work (28 s instead of 5 for four assets).

@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
-
-import psutil
+from typing import Final
 
 from btc_pipeline.defs.environment import dagster_environment
 from btc_pipeline.defs.jobs import MATERIALIZE
 from btc_pipeline.defs.partitions import range_tags
+from btc_pipeline.defs.processes import PROCESS_TAG, fail_dead_runs, this_process
 from btc_pipeline.defs.progress import listening
 from btc_pipeline.defs.resources import RESOURCE_KEY
 from btc_pipeline.errors import UserError
 from btc_pipeline.pipeline.refresh import Report
 from btc_pipeline.settings import Settings, load_settings
 
-if TYPE_CHECKING:
-    import dagster as dg
-
 SHOWN_CHARACTERS: Final = 400
-PROCESS_TAG: Final = "btc_pipeline/process"
-"""HOST/PID of the command that runs it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +44,7 @@ def run_in_process(
         result = job.execute_in_process(
             instance=instance,
             asset_selection=[dg.AssetKey(name) for name in assets],
-            tags={**range_tags(days), PROCESS_TAG: _this_process()},
+            tags={**range_tags(days), PROCESS_TAG: this_process()},
             run_config={
                 "resources": {RESOURCE_KEY: {"config": {"symbols": list(symbols)}}},
                 "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
@@ -66,18 +59,6 @@ def run_in_process(
     return Outcome(result.run_id, None if result.success else _first_error(result), checks)
 
 
-def fail_dead_runs(instance: dg.DagsterInstance) -> None:
-    """Marks runs failed whose command was killed; nobody else watches them, and each holds a place in the queue."""
-    import dagster as dg
-
-    host = socket.gethostname()
-    started = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED])
-    for run in instance.get_runs(started):
-        where, _, process = run.tags.get(PROCESS_TAG, "").partition("/")
-        if where == host and not psutil.pid_exists(int(process)):
-            instance.report_run_failed(run, "the command that ran it was killed")
-
-
 def main() -> None:
     """Fails the dead runs of this machine; `btc-pipeline up` calls it in a process of its own, to stay small itself."""
     os.environ.update(dagster_environment(load_settings()))
@@ -85,10 +66,6 @@ def main() -> None:
 
     with dg.DagsterInstance.get() as instance:
         fail_dead_runs(instance)
-
-
-def _this_process() -> str:
-    return f"{socket.gethostname()}/{os.getpid()}"
 
 
 def _sentence(message: str) -> str:

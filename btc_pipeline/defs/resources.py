@@ -5,6 +5,7 @@ from contextlib import ExitStack
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
+from btc_pipeline.defs.processes import PROCESS_TAG, this_process
 from btc_pipeline.errors import UserError
 from btc_pipeline.market.instruments import Instrument
 from btc_pipeline.pipeline.catalogue import Catalogue, build_catalogue
@@ -26,13 +27,15 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     _database: Database = PrivateAttr()
     _open: ExitStack = PrivateAttr(default_factory=ExitStack)
 
-    def setup_for_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002 Dagster's signature
-        """Loads the settings and brings the schema up to date."""
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Loads the settings, brings the schema up to date, and says in which process the run lives."""
         try:
             self._settings = load_settings()
             self._database = self._open.enter_context(open_database(self._settings).kept())
         except UserError as error:
             raise dg.Failure(str(error), allow_retries=False) from error
+        if context.instance is not None and context.run is not None:
+            context.instance.add_run_tags(context.run.run_id, {PROCESS_TAG: this_process(context.run.run_id)})
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002 Dagster's signature
         """Closes the connection."""

@@ -10,18 +10,20 @@ a slot is asked for shortly before it closes, and its run waits for the close an
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any, Final
 
 import dagster as dg
 import psycopg
 
+from btc_pipeline.defs.checks import COLLECTOR, check_collectors, collector_evaluation
 from btc_pipeline.defs.jobs import MATERIALIZE
 from btc_pipeline.defs.lane import CLOSE_TAG, LANE_TAG, LIVE, Owed, read_lane
-from btc_pipeline.defs.launch import fail_dead_runs
 from btc_pipeline.defs.partitions import range_tags
+from btc_pipeline.defs.processes import fail_dead_runs
 from btc_pipeline.defs.resources import RESOURCE_KEY
-from btc_pipeline.pipeline.catalogue import Catalogue
+from btc_pipeline.pipeline.catalogue import MINUTES_ASSET, Catalogue
 from btc_pipeline.pipeline.live import GRACE_SECONDS, Watermark, Work, last_close, look_with, next_close
 from btc_pipeline.settings import Settings
 from btc_pipeline.storage.address import database_uri
@@ -33,6 +35,11 @@ LEAD_SECONDS: Final = 25
 """A slot is asked for so long before it closes. The daemon begins a tick up to 5 s late, so of ticks every 10 s one
 falls between 25 and 10 s before; a run's process takes 5 s to start, on a busy machine 10."""
 
+WATCH_SECONDS: Final = 15
+"""A collector that hangs is unwell after 90 s; within two minutes Dagster has to say so."""
+WATCH_TELLS_SECONDS: Final = 3600.0
+"""An event is 2.3 kB for ever: one an hour, and one a change."""
+
 REASON_TAG: Final = "btc_pipeline/reason"
 REASON_CHARACTERS: Final = 200
 MAX_RUNTIME_TAG: Final = "dagster/max_runtime"
@@ -42,7 +49,7 @@ MAX_RUNTIME_SECONDS: Final = 900
 
 def build_sensors(settings: Settings, catalogue: Catalogue) -> list[dg.SensorDefinition]:
     """The sensors over a catalogue."""
-    return [_live_lane(settings, catalogue)]
+    return [_live_lane(settings, catalogue), _collector_watch(settings)]
 
 
 def _live_lane(settings: Settings, catalogue: Catalogue) -> dg.SensorDefinition:
@@ -77,6 +84,28 @@ def _live_lane(settings: Settings, catalogue: Catalogue) -> dg.SensorDefinition:
             return _request(work, _narrowed(connection, work), close)
 
     return live_lane
+
+
+def _collector_watch(settings: Settings) -> dg.SensorDefinition:
+    @dg.sensor(
+        name="collector_watch",
+        minimum_interval_seconds=WATCH_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=(
+            f"Tells the check {COLLECTOR} of {MINUTES_ASSET} whether the collector lands minutes: when that changes, "
+            "and every hour."
+        ),
+    )
+    def collector_watch(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        reports = check_collectors(Database(database_uri(settings)), settings)
+        evaluation = collector_evaluation(reports)
+        states = {symbol: report.passed for symbol, report in reports}
+        told, now = json.loads(context.cursor or "{}"), time.time()
+        if told.get("states") == states and now - told["at"] < WATCH_TELLS_SECONDS:
+            return dg.SkipReason(evaluation.description)
+        return dg.SensorResult(asset_events=[evaluation], cursor=json.dumps({"states": states, "at": now}))
+
+    return collector_watch
 
 
 def _as_of(catalogue: Catalogue, now: float) -> tuple[float, int | None]:

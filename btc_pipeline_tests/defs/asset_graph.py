@@ -18,7 +18,7 @@ SNAPSHOT = Path(__file__).with_name("asset_graph.txt")
 
 
 def describe(definitions: dg.Definitions) -> str:
-    """Assets with groups, kinds, dependencies, look-backs and checks; jobs; schedules. No code versions."""
+    """Assets with groups, kinds, dependencies, look-backs and checks; jobs; schedules; sensors. No code versions."""
     graph = definitions.resolve_asset_graph()
     partitions = sorted({repr(graph.get(key).partitions_def) for key in graph.get_all_asset_keys()})
     policies = sorted({str(graph.get(key).backfill_policy) for key in graph.get_all_asset_keys()})
@@ -34,6 +34,12 @@ def describe(definitions: dg.Definitions) -> str:
         lines.append(
             f"schedule {schedule.name}: {schedule.cron_schedule} {schedule.execution_timezone}, job "
             f"{schedule.job_name}, {schedule.default_status.value}"
+        )
+    for sensor in definitions.sensors or []:
+        assert isinstance(sensor, dg.SensorDefinition)
+        jobs = ", ".join(f"job {target.job_name}" for target in sensor.targets) or "no job"
+        lines.append(
+            f"sensor {sensor.name}: every {sensor.minimum_interval_seconds} s, {jobs}, {sensor.default_status.value}"
         )
     return "\n".join(lines) + "\n"
 

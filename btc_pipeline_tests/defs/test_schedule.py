@@ -43,12 +43,15 @@ def test_the_nightly_run_covers_the_last_two_closed_days(own_settings: None, tic
     assert request.tags["dagster/asset_partition_range_end"] == last
 
 
-def test_the_schedule_runs_the_job_without_being_switched_on(own_settings: None) -> None:
+def test_the_schedules_run_their_jobs_without_being_switched_on(own_settings: None) -> None:
     definitions = build_definitions()
-    (schedule,) = definitions.schedules or []
-    assert isinstance(schedule, dg.ScheduleDefinition)
-    assert schedule.default_status == dg.DefaultScheduleStatus.RUNNING
-    assert schedule.job_name in {job.name for job in definitions.resolve_all_job_defs()}
+    schedules = list(definitions.schedules or [])
+    jobs = {job.name for job in definitions.resolve_all_job_defs()}
+    for schedule in schedules:
+        assert isinstance(schedule, dg.ScheduleDefinition)
+        assert schedule.default_status == dg.DefaultScheduleStatus.RUNNING
+        assert schedule.job_name in jobs
+    assert [schedule.name for schedule in schedules] == ["nightly", "clean_event_log"]
 
 
 @contextmanager
