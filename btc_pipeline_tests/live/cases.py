@@ -68,7 +68,9 @@ class Case:
         faults = ", ".join(
             f"{one.kind} at +{(one.at or 0.0) - self.start:.0f} s for {one.seconds:.0f} s" for one in self.faults
         )
-        ends = ", ".join(f"{one.how} at +{one.at - self.start:.0f} s for {one.pause:.0f} s" for one in self.interruptions)
+        ends = ", ".join(
+            f"{one.how} at +{one.at - self.start:.0f} s for {one.pause:.0f} s" for one in self.interruptions
+        )
         habits = f"{self.behaviour.frames_per_minute} frames a minute, empty minutes {self.behaviour.empty_minute}"
         return f"seed {self.seed}: {habits}; {faults}; {ends or 'no interruption'}"
 
@@ -147,7 +149,7 @@ class Tripwire:
         if after and not self.sprung.is_set():
             await self._store.land(*arguments, **named)
         self.sprung.set()
-        await asyncio.Event().wait()
+        return await asyncio.Event().wait()
 
 
 @dataclass

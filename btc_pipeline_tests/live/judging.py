@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -51,7 +52,7 @@ def keep_trail(database: Database) -> None:
 
 
 def final_truth(market: Market, behaviour: Behaviour, start: int, end: int) -> dict[int, Row]:
-    """(open, high, low, close, volume, trades) of the epoch minutes [start, end) as the exchange has them in the end."""
+    """(open, high, low, close, volume, trades) of the epoch minutes [start, end) as the exchange has them at last."""
     listing = market.listings[COIN]
     price, volume = 10.0**listing.price_decimals, 10.0**listing.volume_decimals
     found: dict[int, Row] = {}
@@ -127,7 +128,7 @@ def judge_requests(exchange: ReplayExchange, faults: Sequence[Fault], starts: It
     """
     counters, problems = exchange.counters, []
     begins = [*sorted(starts), float("inf")]
-    for begin, end in zip(begins, begins[1:], strict=False):
+    for begin, end in pairwise(begins):
         most = most_within([at for at in counters.dials if begin <= at < end], 60.0)
         if most > DIALS_A_MINUTE:
             problems.append(f"{most} dials in a minute")

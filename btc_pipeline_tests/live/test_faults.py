@@ -29,11 +29,9 @@ traces: Counter[FaultKind] = Counter()
 
 @pytest.mark.parametrize("seed", range(FIRST_SEED, FIRST_SEED + CASES))
 def test_whatever_goes_wrong_the_minutes_are_right_in_the_end(
-    seed: int, database: Database, server_uri: str, template: str, tmp_path: Path
+    seed: int, hasty_database: Database, server_uri: str, template: str, tmp_path: Path
 ) -> None:
-    case = case_of(seed)
-    # Nobody pulls the plug in this test; waiting for the disk at every heartbeat is most of its time.
-    query(database, f"ALTER DATABASE {database.uri.split('?')[0].rpartition('/')[2]} SET synchronous_commit = off")
+    database, case = hasty_database, case_of(seed)
     keep_trail(database)
     world = live(
         database,
