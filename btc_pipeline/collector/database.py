@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 import asyncpg
@@ -30,6 +31,16 @@ _UNABLE: Final = (
     asyncpg.ReadOnlySQLTransactionError,  # a standby
     asyncpg.UndefinedTableError,  # somebody is making the schema
 )
+
+
+ROW_REFUSED: Final = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    ValueError,
+    TypeError,
+    OverflowError,
+)
+"""What a value is answered with that no column takes: the same call will never succeed."""
 
 
 class DatabaseAwayError(Exception):
@@ -84,7 +95,9 @@ class Connections:
                 # The server went and came back; the pool finds out about each connection only by using it.
                 await pool.expire_connections()
             finally:
-                await pool.release(connection)
+                # A server that hangs does not even take a cancellation; asyncpg gives such a connection up.
+                with suppress(Exception):
+                    await pool.release(connection, timeout=self._connect_seconds)
         raise AssertionError("unreachable")
 
     async def run_locked(self, symbol: str, work: Callable[[Any], Awaitable[T]]) -> T:

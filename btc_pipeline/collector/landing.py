@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 import structlog
 
-from btc_pipeline.collector.database import DatabaseAwayError
+from btc_pipeline.collector.database import ROW_REFUSED, DatabaseAwayError
 from btc_pipeline.collector.spool import Spool, SpooledRow
 from btc_pipeline.collector.store import Landed, Landing, MinuteStatus
 from btc_pipeline.exchanges.base import Unreadable
@@ -221,27 +221,32 @@ class Lander:
 
     async def _land_or_reject(self, symbol: str, landings: Sequence[Landing]) -> None:
         try:
-            await self._store.land(symbol, landings)
-        except DatabaseAwayError:
-            raise
-        except Exception:  # noqa: BLE001 one row must not keep the others from the database
+            await self._or_away(self._store.land(symbol, landings))
+        except ROW_REFUSED:
+            # One row must not keep the others from the database.
             for landing in landings:
                 await self._land_one_or_reject(symbol, landing)
 
     async def _land_one_or_reject(self, symbol: str, landing: Landing) -> None:
         try:
-            await self._store.land(symbol, [landing])
-        except DatabaseAwayError:
-            raise
-        except Exception as error:  # noqa: BLE001 whatever it is, the row is kept where somebody looks
+            await self._or_away(self._store.land(symbol, [landing]))
+        except ROW_REFUSED as error:
             log.error("the database refuses a minute", symbol=symbol, landing=repr(landing), reason=str(error))
             row = Unreadable(f"the database refuses it: {error}", repr(landing), landing.minute.time)
             try:
-                await self._store.reject(symbol, [row])
-            except DatabaseAwayError:
-                raise
-            except Exception:
+                await self._or_away(self._store.reject(symbol, [row]))
+            except ROW_REFUSED:
                 log.exception("the database refuses to quarantine a minute", symbol=symbol, landing=repr(landing))
+
+    async def _or_away(self, work: Coroutine[Any, Any, object]) -> None:
+        """Whatever else is the matter (a right that is missing, a mistake of ours), the row waits until it is mended."""
+        try:
+            await work
+        except (DatabaseAwayError, *ROW_REFUSED):
+            raise
+        except Exception as error:
+            log.exception("the database cannot be written to")
+            raise DatabaseAwayError(f"the database cannot be written to: {error}") from error
 
     async def _save_waiting(self) -> None:
         """Puts everything in memory into the spool, in order; what it does not take waits on."""

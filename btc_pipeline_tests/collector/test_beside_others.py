@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from btc_pipeline.collector.database import DatabaseAwayError
@@ -131,6 +132,31 @@ async def test_landings_beside_a_refresh_of_their_day_never_fail_and_leave_no_da
     assert known.touched_from is None
 
 
+@pytest.mark.timescale
+@pytest.mark.parametrize("seed", range(4))
+async def test_whoever_looks_at_touched_days_alone_finds_every_gap(store, database, seed):
+    rng = random.Random(seed)
+    days = rng.sample(range(8), 4)
+    present = sorted({1440 * day + rng.randrange(1440) for day in days for _ in range(3)} | {1440 * days[0] + 1439})
+    left = rng.sample(present, len(present))
+    while left:
+        size = rng.randint(1, 4)
+        batch, left = left[:size], left[size:]
+        await store.land(SYMBOL, [landing(FIRST + n) for n in batch])
+        if rng.random() < 0.5:
+            await asyncio.to_thread(_look_at_touched_days, database)
+    await asyncio.to_thread(_look_at_touched_days, database)
+    minutes = sorted(row[0] for row in stored(database))
+    missing = set(range(minutes[0], minutes[-1])) - set(minutes)
+    assert {n for start, end, *_ in gaps(database) for n in range(start, end)} == missing
+
+
+def _look_at_touched_days(database):
+    for day in sorted(touched(database)):
+        refresh_minutes(database, INSTRUMENT, range(DAY + day, DAY + day + 1), FOREVER)
+    assert touched(database) == {}
+
+
 async def _open(store):
     return await store.record_gaps(SYMBOL, range(DAY, DAY + 1), reason=GapReason.COLLECTOR_DOWN)
 
@@ -248,6 +274,33 @@ async def test_a_server_that_goes_and_comes_back_finds_every_minute(own_server, 
     await store.close()
     assert stored(database) == [(n, 100.0, 1.0, 3, "confirmed") for n in range(40)]
     assert revisions(database) == []
+
+
+async def test_a_server_that_hangs_is_away_and_serves_again_when_it_wakes(own_server, tmp_path):
+    database = Database(await asyncio.to_thread(own_server.ensure_running))
+    await asyncio.to_thread(migrate, database)
+    store = MinuteStore(database.uri, connect_seconds=0.5, statement_seconds=0.5)
+    await store.declare_instrument(SYMBOL, SCALE)
+    await store.land(SYMBOL, [landing(FIRST)])
+    lander = Lander(store, Spool(tmp_path / "spool", 10**9), SystemClock())
+    running = asyncio.create_task(lander.run())
+    processes = [psutil.Process(pid) for pid in own_server._processes()]
+    for process in processes:
+        process.suspend()
+    try:
+        lander.put(SYMBOL, [landing(FIRST + 1)])
+        for _ in range(2):
+            with pytest.raises(DatabaseAwayError):
+                await store.land(SYMBOL, [landing(FIRST)])
+        assert await _eventually(lambda: lander.spooled_minutes == 1)
+    finally:
+        for process in processes:
+            process.resume()
+    assert await _eventually(lambda: lander.spooled_minutes == 0)
+    running.cancel()
+    await lander.stop(5.0)
+    await store.close()
+    assert stored(database) == [(n, 100.0, 1.0, 3, "confirmed") for n in range(2)]
 
 
 async def _eventually(holds, seconds=60.0):

@@ -37,6 +37,7 @@ class FakeStore:
         self.away = False
         self.seconds = 0.0
         self.disliked = set()
+        self.broken = False
         self.landed = defaultdict(list)
         self.calls = []
         self.rejected = []
@@ -48,6 +49,8 @@ class FakeStore:
         await asyncio.sleep(self.seconds)
         if self.away:
             raise DatabaseAwayError("the connection broke")
+        if self.broken:
+            raise PermissionError("permission denied for table candles")
         if any(row.minute.time in self.disliked for row in rows):
             raise ValueError("numeric field overflow")
         self.landed[symbol] += [(row.minute.time - FIRST, row.status, row.minute.close) for row in rows]
@@ -238,6 +241,21 @@ def test_a_minute_that_the_database_refuses_is_quarantined_and_keeps_no_other_ou
         assert await bench.lander.flush(10)
         assert times(bench.store) == [0, 2]
         assert bench.store.rejected == [(SYMBOL, FIRST + 1)]
+        await bench.stop()
+
+    on_virtual_time(scenario())
+
+
+def test_an_error_that_is_not_the_rows_loses_and_rejects_nothing(tmp_path):
+    async def scenario():
+        bench = Bench(tmp_path)
+        bench.store.broken = True
+        bench.put(0, 1)
+        await asyncio.sleep(60)
+        assert (bench.spool.rows, bench.store.rejected) == (2, [])
+        bench.store.broken = False
+        await asyncio.sleep(LONGEST_RETRY_SECONDS)
+        assert times(bench.store) == [0, 1]
         await bench.stop()
 
     on_virtual_time(scenario())
