@@ -239,7 +239,7 @@ class Lander:
                 log.exception("the database refuses to quarantine a minute", symbol=symbol, landing=repr(landing))
 
     async def _or_away(self, work: Coroutine[Any, Any, object]) -> None:
-        """Whatever else is the matter (a right that is missing, a mistake of ours), the row waits until it is mended."""
+        """Whatever else is the matter (a missing right, a mistake of ours), the row waits until it is mended."""
         try:
             await work
         except (DatabaseAwayError, *ROW_REFUSED):
