@@ -307,6 +307,8 @@ def _closed(live: Sequence[SymbolState], catalogue: Catalogue, now_seconds: floa
     """The last closed slots that are due."""
     now = int(now_seconds) // 60
     found, until = _Closed(set(), set(), 0, []), 0
+    if not live:
+        return found
     for interval in live_intervals(catalogue):
         close = interval.open(interval.slot(now))
         day = (close - 1) // MINUTES_PER_DAY
