@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.markup import escape
@@ -16,7 +16,9 @@ from btc_pipeline.exchanges.replay.faults import FaultKind
 from btc_pipeline.exchanges.replay.running import DEFAULT_COINS, At, ReplayPlan, run
 from btc_pipeline.settings import load_settings
 
-_EPILOG = (
+_END_OF_TIME: Final = 10**9
+"""Epoch minutes; the year 3871."""
+_EPILOG: Final = (
     "Faults on command: POST /replay/faults takes kind, seconds, at (UTC seconds since 1970; now) and value; DELETE "
     "ends all; GET /replay/state shows time, faults and counters. Kinds: " + ", ".join(FaultKind) + "."
 )
@@ -69,9 +71,12 @@ replay_exchange.__doc__ = f"{replay_exchange.__doc__}\n\n{_EPILOG}"
 
 def _parse_start(text: str) -> int:
     """A UTC time as epoch minutes."""
+    wrong = f"--start {text!r} is not a time from 1970 on: write 2023-03-18T00:00 (UTC)."
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise UserError(f"--start {text!r} is not a time: write 2023-03-18T00:00 (UTC).", field="start") from error
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return int(aware.timestamp() // 60)
+        minute = int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() // 60)
+    except (ValueError, OverflowError) as error:
+        raise UserError(wrong, field="start") from error
+    if not 0 <= minute < _END_OF_TIME:
+        raise UserError(wrong, field="start")
+    return minute

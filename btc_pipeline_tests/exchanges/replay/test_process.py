@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from btc_pipeline.cli.replaying import replay_exchange
 from btc_pipeline.errors import UserError
 from btc_pipeline.exchanges.replay import running
 from btc_pipeline.exchanges.replay.running import At, ReplayPlan, run
@@ -101,6 +102,12 @@ def test_the_supervised_one_takes_settings_and_stays_small() -> None:
         out, err = child.communicate(timeout=30)
     assert (out.splitlines(), err) == (["REPLAY exchange stopped", "heavy []"], "")
     assert child.returncode == 0
+
+
+@pytest.mark.parametrize("text", ["now", "2023-13-01", "1969-12-31T23:59", "0001-01-01T00:00+14:00", "9999-01-01"])
+def test_a_start_that_is_no_time_is_refused_by_name(text: str) -> None:
+    with pytest.raises(UserError, match=re.escape(f"--start {text!r} is not a time from 1970 on")):
+        replay_exchange(start=text)
 
 
 @pytest.mark.parametrize(
