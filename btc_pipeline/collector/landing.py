@@ -181,7 +181,7 @@ class Lander:
 
     async def _replay(self) -> None:
         """Lands what is spooled, oldest first; a file is gone once the database has committed it."""
-        while (batch := await self._on_disk(self._spool.oldest)) is not None:
+        while self._spool.pending and (batch := await self._on_disk(self._spool.oldest)) is not None:
             if batch.unreadable:
                 log.error("lines of the spool cannot be read: set aside", lines=list(batch.unreadable))
             await self._land(_by_symbol(batch.rows))
