@@ -7,6 +7,7 @@ import logging
 import signal
 import sys
 from random import SystemRandom
+from typing import Final
 
 import structlog
 
@@ -17,9 +18,11 @@ from btc_pipeline.errors import UserError
 from btc_pipeline.market.instruments import canonical_symbol
 from btc_pipeline.settings import Settings, load_settings
 from btc_pipeline.storage.address import database_uri, open_database
+from btc_pipeline.supervision import only_one
+from btc_pipeline.timing.clock import Clock
 from btc_pipeline.timing.shared import ClockFactory, loop_and_clock_from_environment
 
-log = structlog.get_logger(__name__)
+DATABASE_RETRY_SECONDS: Final = 5.0
 
 
 def main(settings: Settings | None = None) -> int:
@@ -36,7 +39,11 @@ def main(settings: Settings | None = None) -> int:
     try:
         chosen = settings or load_settings()
         loop_factory, make_clock = loop_and_clock_from_environment()
-        with asyncio.Runner(loop_factory=loop_factory) as runner:
+        # Two would take the files of one spool from each other.
+        with (
+            only_one(chosen.data_dir / "collector.lock", "A collector"),
+            asyncio.Runner(loop_factory=loop_factory) as runner,
+        ):
             runner.run(_collect(chosen, make_clock))
     except UserError as error:
         announce(f"collector: {error}")
@@ -48,7 +55,6 @@ async def _collect(settings: Settings, make_clock: ClockFactory) -> None:
     loop = asyncio.get_running_loop()
     clock = make_clock(loop)
     uri = await asyncio.to_thread(database_uri, settings)
-    await _prepare(settings)
     metrics = Metrics()
     store = MinuteStore(uri)
     collector = build_collector(settings, store, clock, metrics=metrics, random=SystemRandom(), announce=announce)
@@ -58,15 +64,28 @@ async def _collect(settings: Settings, make_clock: ClockFactory) -> None:
             announce(f"collector: {given} is {canonical_symbol(given)} here: Hyperliquid's perpetual")
     for signum in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(signum, collector.stop)
-    await collector.run()
-
-
-async def _prepare(settings: Settings) -> None:
-    """The schema; a database that is away is no reason not to collect."""
+    preparing = asyncio.create_task(_prepare(settings, clock))
+    # Usually it is there, and the first thing asked is how far the minutes are confirmed.
+    await asyncio.wait([preparing], timeout=DATABASE_RETRY_SECONDS)
     try:
-        await asyncio.to_thread(open_database, settings)
-    except UserError as error:
-        announce(f"collector: {error} Minutes go to the spool meanwhile.")
+        await collector.run()
+    finally:
+        preparing.cancel()
+
+
+async def _prepare(settings: Settings, clock: Clock) -> None:
+    """The schema, as soon as the database is there; until then minutes are collected all the same."""
+    said = False
+    while True:
+        try:
+            await asyncio.to_thread(open_database, settings)
+        except UserError as error:
+            if not said:
+                announce(f"collector: {error} Minutes go to the spool meanwhile.")
+            said = True
+            await clock.sleep(DATABASE_RETRY_SECONDS)
+        else:
+            return
 
 
 def _serve_metrics(settings: Settings, metrics: Metrics) -> None:
@@ -83,7 +102,7 @@ def _serve_metrics(settings: Settings, metrics: Metrics) -> None:
 
 def announce(line: str) -> None:
     """A line for the user: `btc-pipeline up` shows what begins with STATE."""
-    print(f"STATE {line}", flush=True)
+    print(line if sys.stdout.isatty() else f"STATE {line}", flush=True)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,8 @@ from btc_pipeline.timing.clock import Clock
 log = structlog.get_logger(__name__)
 
 HEARTBEAT_SECONDS: Final = 5.0
-REPAIR_SECONDS: Final = 300.0
+REPAIR_SECONDS: Final = 60.0
+"""Between two looks at the gaps; each gap is asked for at a pace of its own."""
 FIRST_REPAIR_SECONDS: Final = 20.0
 STOP_SECONDS: Final = 8.0
 ANSWERED_WITHIN_SECONDS: Final = 120.0
@@ -235,22 +236,27 @@ class Collector:
         """Finds gaps in the database and fills them from REST."""
         await self._clock.sleep(FIRST_REPAIR_SECONDS)
         while True:
-            end = int(self._clocks[venue.name].now() // 60)
-            try:
-                report = await repair(
-                    self._store,
-                    venue.rest,
-                    feed.symbol,
-                    feed.coin,
-                    clock=self._clock,
-                    now_minute=end,
-                    omitted=self._omitted,
-                    reason=GapReason.COLLECTOR_DOWN,
-                )
-                self._metrics.open_gaps.labels(feed.symbol).set(report.missing)
-            except DatabaseAwayError as error:
-                log.warning("repair waits", symbol=feed.symbol, reason=str(error))
+            # What is spooled would come after what REST says now, and is older.
+            if not self._lander.spooled_minutes:
+                await self._repair_once(venue, feed)
             await self._clock.sleep(REPAIR_SECONDS)
+
+    async def _repair_once(self, venue: Venue, feed: SymbolCollector) -> None:
+        try:
+            report = await repair(
+                self._store,
+                venue.rest,
+                feed.symbol,
+                feed.coin,
+                clock=self._clock,
+                now_minute=int(self._clocks[venue.name].now() // 60),
+                omitted=self._omitted,
+                reason=GapReason.COLLECTOR_DOWN,
+            )
+        except DatabaseAwayError as error:
+            log.warning("repair waits", symbol=feed.symbol, reason=str(error))
+        else:
+            self._metrics.open_gaps.labels(feed.symbol).set(report.missing)
 
     async def _heartbeat(self) -> None:
         while True:

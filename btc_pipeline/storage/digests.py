@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 
 from btc_pipeline.market.intervals import MINUTES_PER_DAY, Int64Array
+from btc_pipeline.storage.live_minutes import TOUCH
 from btc_pipeline.storage.times import TIMESTAMP, to_date, to_datetime, to_day, to_minute, to_timestamps
 
 if TYPE_CHECKING:
@@ -38,17 +39,6 @@ WHERE (partition_digests.content_digest, partition_digests.inputs_digest, partit
        partition_digests.last_time)
     IS DISTINCT FROM (excluded.content_digest, excluded.inputs_digest, excluded.rows, excluded.last_time)
 """
-TOUCH: Final = """
-INSERT INTO partition_digests (asset, symbol, day, touched_from, touched_at)
-SELECT 'candles_1m', symbol, day, touched_from, now() FROM touched_days
-ON CONFLICT (asset, symbol, day) DO UPDATE SET
-    content_digest = NULL,
-    inputs_digest = NULL,
-    touched_from = least(partition_digests.touched_from, excluded.touched_from),
-    touched_at = coalesce(partition_digests.touched_at, now()),
-    updated_at = now()
-"""
-"""Reads (symbol, day, touched_from) from a temporary table `touched_days`."""
 LOCK: Final = "SELECT pg_advisory_lock(hashtextextended($1, 0))"
 NEW_SNAPSHOT: Final = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
 

@@ -10,20 +10,13 @@ import pyarrow as pa
 from btc_pipeline.errors import UnknownNameError
 from btc_pipeline.market.candles import Scale
 from btc_pipeline.market.instruments import Instrument, canonical_symbol, split_symbol
+from btc_pipeline.storage.live_minutes import UPSERT_INSTRUMENT
 
 if TYPE_CHECKING:
     from adbc_driver_manager.dbapi import Cursor
 
 READ_ALL: Final = """
 SELECT symbol, venue, venue_symbol, price_decimals, volume_decimals, quote_decimals FROM instruments ORDER BY symbol
-"""
-UPSERT: Final = """
-INSERT INTO instruments (symbol, venue, venue_symbol, price_decimals, volume_decimals, quote_decimals)
-VALUES ($1, $2, $3, $4, $5, $6)
-ON CONFLICT (symbol) DO UPDATE SET
-    price_decimals = greatest(instruments.price_decimals, excluded.price_decimals),
-    volume_decimals = greatest(instruments.volume_decimals, excluded.volume_decimals),
-    quote_decimals = greatest(instruments.quote_decimals, excluded.quote_decimals)
 """
 
 
@@ -67,5 +60,5 @@ def unknown_symbol(symbol: str, known: list[str]) -> str:
 def upsert_instrument(cursor: Cursor, symbol: str, scale: Scale) -> Instrument:
     """Declares an instrument, or widens its decimals; returns it as stored."""
     venue, venue_symbol = split_symbol(symbol)
-    cursor.execute(UPSERT, (symbol, venue, venue_symbol, scale.price, scale.volume, scale.quote))
+    cursor.execute(UPSERT_INSTRUMENT, (symbol, venue, venue_symbol, scale.price, scale.volume, scale.quote))
     return find_instrument(cursor, symbol)

@@ -21,7 +21,7 @@ ON CONFLICT (asset, symbol, day) DO UPDATE SET
     touched_at = coalesce(partition_digests.touched_at, now()),
     updated_at = now()
 """
-"""The text of `digests.TOUCH`; reads (symbol, day, touched_from) from `touched_days`."""
+"""Reads (symbol, day, touched_from) from `touched_days`: a temporary table, or another part of the statement."""
 
 LAND: Final = f"""
 WITH given AS (

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Self
 
+from btc_pipeline.errors import UserError
 from btc_pipeline.timing.clock import Clock, LoopClock, SystemClock
 from btc_pipeline.timing.loops import ScaledLoop
 
@@ -35,14 +36,14 @@ class SharedTime:
         """What `text` wrote.
 
         Raises:
-            ValueError: anything else; one sentence that names the variable, its value and what would be right.
+            UserError: anything else; one sentence that names the variable, its value and what would be right.
         """
         try:
             speed, started, epoch = (float(part) for part in text.split("@"))
         except ValueError:
             speed = started = epoch = -1.0
         if not (0 < speed < 1e6 and 0 <= started < 1e11 and 0 <= epoch < 1e11):
-            raise ValueError(f"{CLOCK_VARIABLE} {text!r} is not SPEED@STARTED@EPOCH, such as 10@1790232180@1679270400.")
+            raise UserError(f"{CLOCK_VARIABLE} {text!r} is not SPEED@STARTED@EPOCH, such as 10@1790232180@1679270400.")
         return cls(speed, started, epoch)
 
     @property
@@ -61,7 +62,7 @@ def shared_time(environment: Mapping[str, str] = os.environ) -> SharedTime | Non
     """The time that this process shares with others; None where it has the machine's.
 
     Raises:
-        ValueError: the variable is not readable.
+        UserError: the variable is not readable.
     """
     text = environment.get(CLOCK_VARIABLE)
     return SharedTime.parse(text) if text else None
@@ -71,7 +72,7 @@ def loop_and_clock_from_environment(environment: Mapping[str, str] = os.environ)
     """What to make the event loop of this process with, and the clock that goes with it.
 
     Raises:
-        ValueError: the variable is not readable.
+        UserError: the variable is not readable.
 
     Example:
         >>> make_loop, make_clock = loop_and_clock_from_environment({})

@@ -23,7 +23,7 @@ from btc_pipeline.market.instruments import Instrument
 from btc_pipeline.market.intervals import MINUTE
 from btc_pipeline.market.spans import Spans
 from btc_pipeline.pipeline.minutes import refresh_minutes
-from btc_pipeline.storage import digests, instruments, live_minutes
+from btc_pipeline.storage import digests, live_minutes
 from btc_pipeline.storage.candles import read_candles
 from btc_pipeline.storage.connection import Database
 from btc_pipeline.storage.digests import lock, read_digests
@@ -53,10 +53,7 @@ FOREVER = FIRST + 10**6
 WAITING = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
 
 
-def test_both_roads_write_by_the_same_words():
-    """What the texts do is tested elsewhere; that there is one of each, here."""
-    assert live_minutes.TOUCH == digests.TOUCH
-    assert live_minutes.UPSERT_INSTRUMENT == instruments.UPSERT
+def test_both_roads_wait_for_the_same_lock():
     assert live_minutes.LOCK.replace("_xact_", "_") == digests.LOCK
 
 

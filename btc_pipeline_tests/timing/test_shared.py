@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from btc_pipeline.errors import UserError
 from btc_pipeline.timing import loops
 from btc_pipeline.timing.clock import SystemClock
 from btc_pipeline.timing.shared import SharedTime, loop_and_clock_from_environment, shared_time
@@ -32,7 +33,7 @@ def test_text_is_short_where_the_numbers_are_whole() -> None:
 
 @pytest.mark.parametrize("text", ["x", "1@2", "1@2@3@4", "0@1@1", "-1@1@1", "nan@1@1", "1@inf@1", "1@1@-5", "1@1@"])
 def test_anything_else_is_refused_by_name(text: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(f"BTC_PIPELINE_CLOCK {text!r} is not SPEED@STARTED@EPOCH")):
+    with pytest.raises(UserError, match=re.escape(f"BTC_PIPELINE_CLOCK {text!r} is not SPEED@STARTED@EPOCH")):
         shared_time({"BTC_PIPELINE_CLOCK": text})
 
 

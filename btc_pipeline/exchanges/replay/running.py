@@ -133,12 +133,12 @@ def _welcome(exchange: ReplayExchange, shared: SharedTime | None) -> list[str]:
 
 def shared_now() -> float:
     """UTC seconds, by the time that this process shares with others."""
-    shared = _shared_time()
+    shared = shared_time()
     return time.time() if shared is None else shared.epoch + (time.time() - shared.started) * shared.speed
 
 
 def _time(plan: ReplayPlan, first: int | None) -> SharedTime | None:
-    given = _shared_time()
+    given = shared_time()
     own = plan.at is At.OWN
     if given is not None:
         if plan.speed != 1 or (own and plan.start is not None):
@@ -151,13 +151,6 @@ def _time(plan: ReplayPlan, first: int | None) -> SharedTime | None:
         return SharedTime(plan.speed, time.time(), start * 60.0)
     started = time.time()
     return None if plan.speed == 1 else SharedTime(plan.speed, started, started)
-
-
-def _shared_time() -> SharedTime | None:
-    try:
-        return shared_time()
-    except ValueError as error:
-        raise UserError(str(error)) from error
 
 
 def _text(minute: int) -> str:
