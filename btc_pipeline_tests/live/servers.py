@@ -14,10 +14,14 @@ from btc_pipeline.storage.server import EmbeddedServer
 
 
 @contextmanager
-def own_server() -> Iterator[tuple[EmbeddedServer, Database]]:
-    """A server in a folder of its own, and its migrated database; ended at the end, whatever was done to it."""
+def own_server(suffix: str = "") -> Iterator[tuple[EmbeddedServer, Database]]:
+    """A server in a folder of its own, and its migrated database; ended at the end, whatever was done to it.
+
+    Args:
+        suffix: of the folder's name.
+    """
     # Not pytest's tmp_path: its parents are closed to other users, and a server started by root is another user's.
-    folder = Path(tempfile.mkdtemp(prefix="btc-test-"))
+    folder = Path(tempfile.mkdtemp(prefix="btc-test-", suffix=suffix))
     folder.chmod(0o755)
     server = EmbeddedServer(folder)
     try:

@@ -1,0 +1,155 @@
+"""Real processes on a faster time: killed, stopped, suspended, doubled; the minutes are right in the end."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from datetime import UTC, datetime
+from random import Random
+from typing import Final
+
+from btc_pipeline.collector.spool import Spool
+from btc_pipeline.exchanges.replay import Behaviour, SyntheticMarket
+from btc_pipeline.pipeline.health import CollectorHealth, assess_collector
+from btc_pipeline.storage.health import COLLECTORS, read
+from btc_pipeline_tests.live.cases import FIRST_DAY
+from btc_pipeline_tests.live.judging import judge_minutes, keep_trail
+from btc_pipeline_tests.live.processes import COLLECTOR, Stack, stack, wait_for
+from btc_pipeline_tests.live.world import stored_rows
+from btc_pipeline_tests.pipeline.worlds import query
+
+SPEED: Final = 60.0
+SEED: Final = 3
+MARKET: Final = SyntheticMarket(SEED)
+START: Final = FIRST_DAY + 30_000.0
+FIRST: Final = int(START // 60)
+STOPS_WITHIN_SECONDS: Final = 10.0
+
+
+def collecting(chosen: Stack) -> subprocess.Popen[bytes]:
+    """A collector that has begun to land minutes."""
+    before = minutes_landed(chosen)
+    process = chosen.start(COLLECTOR)
+    wait_for(lambda: minutes_landed(chosen) > before)
+    return process
+
+
+def minutes_landed(chosen: Stack) -> int:
+    found: int = query(chosen.database, "SELECT count(*) FROM candles WHERE interval = '1m'")[0][0]
+    return found
+
+
+def problems_of(chosen: Stack) -> list[str]:
+    """What is wrong with the minutes now."""
+    now = chosen.now()
+    return judge_minutes(chosen.database, MARKET, Behaviour(), since=FIRST, first=FIRST, now=now)
+
+
+def right_in_the_end(chosen: Stack) -> None:
+    """Waits until nothing is wrong; says what is if that takes too long."""
+    end = time.monotonic() + 60
+    while problems := problems_of(chosen):
+        assert time.monotonic() < end, "\n".join(problems)
+        time.sleep(0.5)
+
+
+def stopped_cleanly(process: subprocess.Popen[bytes]) -> None:
+    """SIGTERM ends it in time, with exit code 0."""
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(STOPS_WITHIN_SECONDS) == 0
+
+
+def health(chosen: Stack, at: float) -> CollectorHealth:
+    """The collector's health, seen at a moment of the shared time."""
+    rows = read(chosen.database, {"collectors": (COLLECTORS, ())})["collectors"]
+    return assess_collector(rows, datetime.fromtimestamp(at, UTC))[0]
+
+
+def test_whoever_is_killed_and_however_often_the_minutes_are_right_in_the_end() -> None:
+    source = Random(11)
+    with stack(SPEED, START, BTC_PIPELINE_REPLAY__SEED=str(SEED)) as chosen:
+        keep_trail(chosen.database)
+        collector = collecting(chosen)
+        for victims in (["collector"], ["server"], ["collector", "server"], ["server", "collector"], ["collector"]):
+            time.sleep(source.uniform(0.05, 1.5))
+            for victim in victims:
+                if victim == "server":
+                    chosen.kill_server()
+                else:
+                    collector.kill()
+                    collector.wait()
+                time.sleep(source.choice((0.0, source.uniform(0, 1))))
+            chosen.server.ensure_running()
+            if "collector" in victims:
+                collector = chosen.start(COLLECTOR)
+                time.sleep(source.uniform(0.5, 1.5))
+        right_in_the_end(chosen)
+        stopped_cleanly(collector)
+        assert Spool(chosen.folder / "spool", 1_000_000).rows == 0
+        assert collector_left_no_trace_of_a_crash(chosen)
+
+
+def collector_left_no_trace_of_a_crash(chosen: Stack) -> bool:
+    return "Traceback" not in chosen.output(COLLECTOR).read_text()
+
+
+def test_a_stop_without_the_database_leaves_a_spool_that_the_next_collector_empties() -> None:
+    with stack(SPEED, START, BTC_PIPELINE_REPLAY__SEED=str(SEED)) as chosen:
+        keep_trail(chosen.database)
+        collector = collecting(chosen)
+        chosen.server.stop()
+        wait_for(lambda: any("the database is away" in line for line in chosen.said()))
+        time.sleep(3)
+        stopped_cleanly(collector)
+        spool = Spool(chosen.folder / "spool", 1_000_000)
+        waiting = spool.oldest()
+        assert waiting is not None
+        assert spool.rows >= 2
+        assert list(waiting.unreadable) == []
+        chosen.server.ensure_running()
+        spooled = {row.minute.time for _, row in waiting.rows}
+        assert not spooled <= stored_rows(chosen.database).keys()
+        collecting(chosen)
+        wait_for(lambda: spooled <= stored_rows(chosen.database).keys())
+        wait_for(lambda: Spool(chosen.folder / "spool", 1_000_000).rows == 0)
+        right_in_the_end(chosen)
+
+
+def test_a_second_collector_on_the_folder_refuses_and_harms_nothing() -> None:
+    with stack(SPEED, START, BTC_PIPELINE_REPLAY__SEED=str(SEED)) as chosen:
+        first = collecting(chosen)
+        second = chosen.start(COLLECTOR)
+        assert second.wait(30) == 2
+        assert chosen.said()[-1] == f"A collector runs already on {chosen.folder}: process {first.pid}."
+        landed = minutes_landed(chosen)
+        wait_for(lambda: minutes_landed(chosen) > landed)
+        first.kill()
+        first.wait()
+        collecting(chosen)
+
+
+def test_a_suspended_collector_is_unhealthy_within_two_minutes() -> None:
+    with stack(SPEED, START, BTC_PIPELINE_REPLAY__SEED=str(SEED)) as chosen:
+        collector = collecting(chosen)
+        wait_for(lambda: health(chosen, chosen.now()).healthy)
+        collector.send_signal(signal.SIGSTOP)
+        stopped = chosen.now()
+        seen = health(chosen, stopped + 120)
+        assert not seen.healthy
+        assert "nothing was heard of the collector" in seen.message
+        collector.send_signal(signal.SIGCONT)
+        wait_for(lambda: health(chosen, chosen.now()).healthy)
+
+
+def test_a_stop_takes_less_than_ten_seconds_though_the_database_hangs() -> None:
+    with stack(1.0, START, BTC_PIPELINE_REPLAY__SEED=str(SEED)) as chosen:
+        collector = collecting(chosen)
+        hung = chosen.server_processes()
+        try:
+            for one in hung:
+                one.suspend()
+            stopped_cleanly(collector)
+        finally:
+            for one in hung:
+                one.resume()
