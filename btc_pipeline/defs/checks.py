@@ -10,7 +10,7 @@ import dagster as dg
 
 from btc_pipeline.pipeline.catalogue import MINUTES_ASSET
 from btc_pipeline.pipeline.checks import CheckReport
-from btc_pipeline.pipeline.health import assess_collector
+from btc_pipeline.pipeline.collection import assess_collector
 from btc_pipeline.settings import Settings
 from btc_pipeline.storage.connection import Database
 from btc_pipeline.storage.health import COLLECTORS, read
@@ -79,7 +79,7 @@ def check_collectors(database: Database, settings: Settings) -> list[tuple[str, 
     rows = read(database, {"collectors": (COLLECTORS, ())})["collectors"]
     return [
         (one.symbol, CheckReport(one.healthy, "; ".join([one.message, *one.warnings])))
-        for one in assess_collector(rows, datetime.now(UTC), settings.symbols)
+        for one in assess_collector(rows, datetime.now(UTC), settings.collected)
     ]
 
 

@@ -103,7 +103,11 @@ def _collector_watch(settings: Settings) -> dg.SensorDefinition:
         told, now = json.loads(context.cursor or "{}"), time.time()
         if told.get("states") == states and now - told["at"] < WATCH_TELLS_SECONDS:
             return dg.SkipReason(evaluation.description)
-        return dg.SensorResult(asset_events=[evaluation], cursor=json.dumps({"states": states, "at": now}))
+        return dg.SensorResult(
+            skip_reason=evaluation.description,
+            asset_events=[evaluation],
+            cursor=json.dumps({"states": states, "at": now}),
+        )
 
     return collector_watch
 
