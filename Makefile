@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 # The lock files name no download address: they come from whichever registry this machine is set up for.
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
-.PHONY: help run test lint bench test-timescale lock clean
+.PHONY: help run test test-faults lint bench bench-live test-timescale lock clean
 .DEFAULT_GOAL := help
 
 help:  ## This list
@@ -20,6 +20,10 @@ run: $(READY)  ## Database, Dagster on :3000 and the API on :8000; Ctrl-C stops 
 test: $(READY)  ## Every test
 	$(BIN)/python -m pytest $(ARGS)
 
+test-faults: $(READY)  ## Faults of the feed, 200 cases (FAULT_CASES, FAULT_SEED)
+	FAULT_CASES=$${FAULT_CASES:-200} FAULT_SEED=$${FAULT_SEED:-1000} \
+		$(BIN)/python -m pytest btc_pipeline_tests/live/test_faults.py $(ARGS)
+
 lint: $(READY)  ## Style, types, and who may import whom
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -28,6 +32,9 @@ lint: $(READY)  ## Style, types, and who may import whom
 
 bench: $(READY)  ## The figures, side by side
 	$(BIN)/python -m btc_pipeline_tests.bench $(ARGS)
+
+bench-live: $(READY)  ## The figures of everything live, in real time
+	$(BIN)/python -m btc_pipeline_tests.bench.live_main $(ARGS)
 
 test-timescale: $(READY)  ## Storage and pipeline tests against a real TimescaleDB (TEST_TIMESCALE_URL, or its own)
 	PYTHON=$(BIN)/python scripts/timescale.sh $(ARGS)

@@ -6,12 +6,14 @@ Belongs here: what happens when. Does not belong here: what must hold afterwards
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+import inspect
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from random import Random
 from typing import Any, Final
 
+from btc_pipeline.collector.database import DatabaseAwayError
 from btc_pipeline.exchanges.replay import (
     Behaviour,
     EmptyMinute,
@@ -51,6 +53,17 @@ class Interruption:
     pause: float
 
 
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """The database does not answer from a moment on (UTC seconds), for so long."""
+
+    at: float
+    seconds: float
+
+    def covers(self, moment: float) -> bool:
+        return self.at <= moment < self.at + self.seconds
+
+
 @dataclass(frozen=True)
 class Case:
     """One case. Moments are UTC seconds."""
@@ -63,6 +76,7 @@ class Case:
     settings: Mapping[str, object]
     faults: tuple[Fault, ...]
     interruptions: tuple[Interruption, ...]
+    outages: tuple[Outage, ...]
 
     def __str__(self) -> str:
         faults = ", ".join(
@@ -71,8 +85,11 @@ class Case:
         ends = ", ".join(
             f"{one.how} at +{one.at - self.start:.0f} s for {one.pause:.0f} s" for one in self.interruptions
         )
+        away = ", ".join(
+            f"database away at +{one.at - self.start:.0f} s for {one.seconds:.0f} s" for one in self.outages
+        )
         habits = f"{self.behaviour.frames_per_minute} frames a minute, empty minutes {self.behaviour.empty_minute}"
-        return f"seed {self.seed}: {habits}; {faults}; {ends or 'no interruption'}"
+        return f"seed {self.seed}: {habits}; {faults}; {ends or 'no interruption'}; database {away or 'there'}"
 
 
 def case_of(seed: int) -> Case:
@@ -101,6 +118,7 @@ def case_of(seed: int) -> Case:
         settings={"collector": {"omitted_minutes": source.choice(("gap", "quiet"))}},
         faults=faults,
         interruptions=_interruptions(source, trouble, settled) if source.random() < 0.4 else (),
+        outages=_outages(source, trouble, settled) if source.random() < 0.3 else (),
     )
 
 
@@ -122,6 +140,40 @@ def _interruptions(source: Random, start: float, end: float) -> tuple[Interrupti
         found.append(Interruption(at, source.choice(tuple(End)), round(pause, 3)))
         at += pause
     return tuple(found)
+
+
+def _outages(source: Random, start: float, end: float) -> tuple[Outage, ...]:
+    lengths = (source.uniform(1, 60), source.uniform(60, 3600))
+    return tuple(
+        Outage(round(source.uniform(start, end - 3600), 3), round(source.choice(lengths), 3))
+        for _ in range(source.randint(1, 3))
+    )
+
+
+class Unsteady:
+    """Around a store: away during outages. The first landing of each is committed, but the answer is lost."""
+
+    def __init__(self, store: Any, now: Callable[[], float], outages: Sequence[Outage]) -> None:
+        self._store = store
+        self._now = now
+        self._outages = outages
+        self._begun: set[Outage] = set()
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._store, name)
+        if not inspect.iscoroutinefunction(method) or name == "close":
+            return method
+
+        async def call(*arguments: Any, **named: Any) -> Any:
+            outage = next((one for one in self._outages if one.covers(self._now())), None)
+            if outage is None:
+                return await method(*arguments, **named)
+            if name == "land" and outage not in self._begun:
+                self._begun.add(outage)
+                await method(*arguments, **named)
+            raise DatabaseAwayError("the database does not answer")
+
+        return call
 
 
 class Tripwire:
@@ -186,7 +238,7 @@ def script_of(case: Case) -> Callable[[World], Awaitable[None]]:
 
     async def script(world: World) -> None:
         wires = Tripwires()
-        world.wrap_store = wires.wrap
+        world.wrap_store = lambda store: wires.wrap(Unsteady(store, world.clock.now, case.outages))
         world.start_collector()
         for one in case.interruptions:
             await world.until(one.at)

@@ -68,14 +68,11 @@ def final_truth(market: Market, behaviour: Behaviour, start: int, end: int) -> d
     return found
 
 
-def judge_minutes(
-    database: Database, market: Market, behaviour: Behaviour, *, since: int, first: int, now: float
-) -> list[str]:
+def judge_minutes(database: Database, market: Market, behaviour: Behaviour, *, first: int, now: float) -> list[str]:
     """What is wrong with the stored minutes, each in a sentence.
 
     Args:
-        since: the epoch minute that the collector was started in: all from then on must be there.
-        first: the latest epoch minute that the history may begin with.
+        first: the epoch minute from which on all that the exchange has must be there.
         now: UTC seconds; nothing has gone wrong for half an hour.
     """
     stored = stored_rows(database)
@@ -83,12 +80,9 @@ def judge_minutes(
         return ["nothing is stored"]
     newest = int(now // 60)
     begin, end = min(stored), newest - NEWEST_MINUTES
-    expected = final_truth(market, behaviour, min(begin, since), end)
+    expected = final_truth(market, behaviour, min(begin, first), end)
     gaps = open_gaps(database)
-    problems = []
-    if begin > first:
-        problems.append(f"the history begins {begin - first} minutes late")
-    problems += _listed("stored before it was over", [at for at in stored if at >= newest])
+    problems = _listed("stored before it was over", [at for at in stored if at >= newest])
     problems += _listed("lost", expected.keys() - stored.keys())
     problems += _listed("stored and not the exchange's", [at for at in stored if at < end and at not in expected])
     wrong = [at for at in expected if at in stored and stored[at] != expected[at]]

@@ -57,7 +57,7 @@ def test_a_collector_that_is_killed_again_and_again_ends_with_every_minute(
     keep_trail(hasty_database)
     world = live(hasty_database, tmp_path, MARKET, script, start=START, behaviour=BEHAVIOUR, seed=seed)
     now = world.clock.now()
-    problems = judge_minutes(hasty_database, MARKET, BEHAVIOUR, since=FIRST, first=FIRST, now=now)
+    problems = judge_minutes(hasty_database, MARKET, BEHAVIOUR, first=FIRST, now=now)
     assert problems + judge_requests(world.exchange, (), starts) == []
     assert min(kills.values()) > 0
 
@@ -103,5 +103,5 @@ def test_a_collector_that_never_lives_for_two_minutes_loses_nothing(hasty_databa
     keep_trail(hasty_database)
     world = live(hasty_database, tmp_path, MARKET, script, start=START, behaviour=BEHAVIOUR)
     now = world.clock.now()
-    problems = judge_minutes(hasty_database, MARKET, BEHAVIOUR, since=FIRST, first=FIRST, now=now)
+    problems = judge_minutes(hasty_database, MARKET, BEHAVIOUR, first=FIRST, now=now)
     assert problems == []

@@ -98,7 +98,7 @@ def test_ten_hours_away_are_spooled_and_come_back_in_order_though_the_collector_
     assert spooled[2] == 0
     first_seen = list(dict.fromkeys(landed))
     assert first_seen == sorted(first_seen)
-    problems = judge_minutes(database, MARKET, behaviour, since=FIRST, first=FIRST, now=world.clock.now())
+    problems = judge_minutes(database, MARKET, behaviour, first=FIRST, now=world.clock.now())
     assert problems == []
     assert [line for line in world.lines if "database" in line] == [AWAY, AWAY, BACK]
 
@@ -134,7 +134,7 @@ def test_a_kill_in_the_middle_of_the_replay_repeats_it(
     assert killed == [True]
     assert files[0] - files[1] == 2
     assert files[1] > 1
-    problems = judge_minutes(database, MARKET, behaviour, since=FIRST, first=FIRST, now=world.clock.now())
+    problems = judge_minutes(database, MARKET, behaviour, first=FIRST, now=world.clock.now())
     assert problems == []
     assert list((tmp_path / "spool").glob("*.jsonl")) == []
 
@@ -174,7 +174,7 @@ def test_a_full_spool_is_said_loudly_keeps_the_oldest_and_rest_fills_the_rest(
     loud = {entry["event"] for entry in logs if entry["log_level"] == "error"}
     assert "the spool takes no more minutes" in loud
     assert "minutes are dropped: the database is away, the spool is full" in loud
-    problems = judge_minutes(database, MARKET, behaviour, since=FIRST, first=FIRST, now=world.clock.now())
+    problems = judge_minutes(database, MARKET, behaviour, first=FIRST, now=world.clock.now())
     assert problems == []
     oldest = int(kept[0].split(b'"time":')[1].split(b",")[0])
     assert (oldest,) in query(

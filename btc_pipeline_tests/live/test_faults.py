@@ -44,13 +44,11 @@ def test_whatever_goes_wrong_the_minutes_are_right_in_the_end(
         seed=seed,
         settings=case.settings,
     )
-    since = int(case.start // 60)
     problems = judge_minutes(
         database,
         case.market,
         case.behaviour,
-        since=since,
-        first=since - RETENTION_MINUTES + 2,
+        first=int(case.start // 60) - RETENTION_MINUTES + 2,
         now=case.end,
     )
     starts = [case.start, *(one.at + one.pause for one in case.interruptions)]

@@ -43,7 +43,7 @@ def minutes_landed(chosen: Stack) -> int:
 def problems_of(chosen: Stack) -> list[str]:
     """What is wrong with the minutes now."""
     now = chosen.now()
-    return judge_minutes(chosen.database, MARKET, Behaviour(), since=FIRST, first=FIRST, now=now)
+    return judge_minutes(chosen.database, MARKET, Behaviour(), first=FIRST, now=now)
 
 
 def right_in_the_end(chosen: Stack) -> None:
