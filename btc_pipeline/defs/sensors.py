@@ -66,9 +66,9 @@ def _live_lane(settings: Settings, catalogue: Catalogue) -> dg.SensorDefinition:
         ),
     )
     def live_lane(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        fail_dead_runs(context.instance)
         lane = read_lane(context.instance)
         if lane.busy:
-            fail_dead_runs(context.instance)
             return dg.SkipReason("a live run is queued or at work")
         moment, close = _as_of(catalogue, time.time())
         with Database(database_uri(settings)).rows(autocommit=True) as connection:
