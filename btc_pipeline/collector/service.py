@@ -259,11 +259,15 @@ class Collector:
             self._metrics.open_gaps.labels(feed.symbol).set(report.missing)
 
     async def _heartbeat(self) -> None:
+        others_retired = False
         while True:
             self._metrics.buffered.set(self._lander.waiting)
             self._metrics.spooled.set(self._lander.spooled_minutes)
             self._metrics.spooled_bytes.set(self._lander.spooled_bytes)
             try:
+                if not others_retired:
+                    await self._store.retire_others([symbol for venue in self._venues for symbol in venue.symbols])
+                    others_retired = True
                 await self._sink.declare_again()
                 await self._save_states()
                 await self._sink.store_refused()

@@ -19,6 +19,7 @@ from btc_pipeline.storage.live_minutes import (
     BOUNDS,
     LAND,
     LAST_CONFIRMED,
+    RETIRE_STATES,
     SAVE_STATE,
     SCALE,
     STORED,
@@ -166,6 +167,10 @@ class MinuteStore(QualityStore):
                 "give each feed a data folder (BTC_PIPELINE_DATA_DIR) or a database (DB_NAME) of its own.",
                 field="feed",
             )
+
+    async def retire_others(self, symbols: Sequence[str]) -> None:
+        """Says of every other symbol that it is not collected any more."""
+        await self.run(lambda connection: connection.execute(RETIRE_STATES, list(symbols)))
 
 
 def _rounds(rows: Sequence[Landing]) -> list[list[Landing]]:

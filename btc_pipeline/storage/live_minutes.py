@@ -230,3 +230,9 @@ WHERE collector_state.feed = excluded.feed
 RETURNING feed
 """
 """Answers no row where the stored one is of another feed."""
+
+RETIRE_STATES: Final = """
+UPDATE collector_state SET connection = 'stopped', message = 'not collected any more'
+WHERE NOT (symbol = ANY($1::text[])) AND connection <> 'stopped'
+"""
+"""A symbol that the settings do not name any more is nobody's fault: a collector that was killed left it as it was."""

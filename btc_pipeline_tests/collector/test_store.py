@@ -222,6 +222,14 @@ async def test_state_is_saved_and_a_state_of_another_feed_is_refused(store, data
     assert rows(database, saved) == [("replay", "host/1", 2.5, 7)]
 
 
+async def test_symbols_that_are_not_collected_any_more_are_said_to_be_stopped(store, database):
+    for symbol in (SYMBOL, "ETH.HYPERLIQUID"):
+        await store.save_state(CollectorState(symbol, "live", "host/1", "streaming", "ok", 1.0, 2.0))
+    await store.retire_others([SYMBOL])
+    states = "SELECT symbol, connection FROM collector_state ORDER BY symbol"
+    assert rows(database, states) == [(SYMBOL, "streaming"), ("ETH.HYPERLIQUID", "stopped")]
+
+
 async def test_a_value_that_no_column_takes_is_wrong_not_away(store, database):
     with pytest.raises(Exception, match=r"quote|int|expected") as caught:
         await store.land(SYMBOL, [landing(FIRST, trades=2**70)])
