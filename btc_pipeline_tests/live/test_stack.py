@@ -1,4 +1,4 @@
-"""The whole stack as `btc-pipeline up --feed replay` starts it: an outage, a hung collector, and a kill of everything."""
+"""The whole stack as `btc-pipeline up --feed replay` starts it: an outage, a hung collector, a kill of everything."""
 
 from __future__ import annotations
 
@@ -110,7 +110,9 @@ def test_a_removed_day_is_restored_by_a_backfill_while_a_hung_collector_is_unhea
     day, after = today - timedelta(days=1), today
     key = day.date().isoformat()
     before = rows_of(stack.database, day, after)
-    neighbours = rows_of(stack.database, day - timedelta(days=1), day)
+    # The last 37m bar that opens before midnight closes in the day.
+    last_bar = day - timedelta(minutes=37)
+    neighbours = rows_of(stack.database, day - timedelta(days=1), last_bar)
     assert len([row for row in before["candles"] if "1m" in row]) > 1_300
     assert neighbours["candles"]
 
@@ -142,9 +144,15 @@ def test_a_removed_day_is_restored_by_a_backfill_while_a_hung_collector_is_unhea
     finally:
         collector.send_signal(signal.SIGCONT)
     assert without_versions(rows_of(stack.database, day, after)) == without_versions(before)
-    assert rows_of(stack.database, day - timedelta(days=1), day) == neighbours
+    for table, rows in rows_of(stack.database, day - timedelta(days=1), last_bar).items():
+        assert sorted(set(rows) ^ set(neighbours[table])) == [], table
     until(stack.is_well)
     until(lambda: collector_check(stack) is True)
+
+
+def collector_is_healthy(stack: Stack) -> bool:
+    (symbol,) = stack.health()["symbols"]
+    return bool(symbol["collector"]["healthy"])
 
 
 def collector_check(stack: Stack) -> bool | None:
