@@ -21,7 +21,8 @@ log = structlog.get_logger(__name__)
 CONFIRM_AFTER_SECONDS: Final = 5
 TAIL_MINUTES: Final = 16
 """Asked for after each minute: it confirms the newest at +5 s, the one before at +65 s, and one at +15 min."""
-OVERLAP_MINUTES: Final = 5
+OVERLAP_MINUTES: Final = TAIL_MINUTES
+"""So far before the end of the last look the next one begins: what was new then is to be asked for again."""
 AUDIT_MINUTES: Final = MINUTES_PER_DAY + 10
 AUDIT_MINUTE_OF_DAY: Final = 10
 SILENT_AFTER_SECONDS: Final = 90.0
@@ -166,7 +167,7 @@ class SymbolCollector:
             self.drain()
 
     async def confirm(self) -> Checked:
-        """Compares the newest minutes with REST, as far back as is in doubt, and once a day the last 24 hours.
+        """Compares the newest minutes with REST, as far back as is in doubt; at first and once a day the last 24 hours.
 
         Raises:
             VenueError: the exchange did not answer; the next look reaches back as far as is missing then.
@@ -178,11 +179,13 @@ class SymbolCollector:
         if self._recheck_from is not None:
             start = min(start, self._recheck_from)
         day, minute = divmod(end, MINUTES_PER_DAY)
-        audit = minute >= AUDIT_MINUTE_OF_DAY and self._audited_day not in (None, day)
-        if audit:
-            start, reason = min(start, end - AUDIT_MINUTES), "daily audit"
+        first, audit = self._audited_day is None, minute >= AUDIT_MINUTE_OF_DAY and self._audited_day != day
+        if first or audit:
+            # At first, too: who was not there at the usual time has missed an audit.
+            start = min(start, end - AUDIT_MINUTES)
+            reason = "REST differs" if first else "daily audit"
         checked = await self._check(max(start, end - self._rest.retention_minutes), end, reason)
-        if audit or self._audited_day is None:
+        if first or audit:
             self._audited_day = day
         return checked
 

@@ -9,11 +9,12 @@ from typing import Final
 
 import pytest
 
-from btc_pipeline.exchanges.replay import Behaviour, EmptyMinute, SyntheticMarket
+from btc_pipeline.exchanges.replay import Behaviour, EmptyMinute, Fault, FaultKind, SyntheticMarket
 from btc_pipeline.storage.connection import Database
 from btc_pipeline_tests.live.cases import FIRST_DAY, Tripwires
 from btc_pipeline_tests.live.judging import final_truth, judge_minutes, judge_requests, keep_trail
 from btc_pipeline_tests.live.world import World, live, open_gaps, stored_rows
+from btc_pipeline_tests.pipeline.worlds import query
 
 START: Final = FIRST_DAY + 40_000.0
 FIRST: Final = int(START // 60)
@@ -105,3 +106,33 @@ def test_a_collector_that_never_lives_for_two_minutes_loses_nothing(hasty_databa
     now = world.clock.now()
     problems = judge_minutes(hasty_database, MARKET, BEHAVIOUR, first=FIRST, now=now)
     assert problems == []
+
+
+@pytest.mark.parametrize(
+    ("start", "later", "dies", "pause"),
+    [
+        # Minutes that were confirmed up to a quarter of an hour before the kill change after it.
+        pytest.param(START, 840, 1500, 3600, id="within the quarter of an hour"),
+        # The collector is not there when the daily audit is due.
+        pytest.param(FIRST_DAY + 86_400 - 7200, 5400, 6600, 2400, id="over the time of the audit"),
+    ],
+)
+def test_what_the_exchange_revises_while_the_collector_is_away_is_found_afterwards(
+    start: float, later: float, dies: float, pause: float, hasty_database: Database, tmp_path: Path
+) -> None:
+    revised = Fault(FaultKind.LATE_REVISION, at=start + 600, seconds=900, value=later)
+
+    async def script(world: World) -> None:
+        world.start_collector()
+        await world.until(start + dies)
+        await world.crash_collector()
+        await asyncio.sleep(pause)
+        world.start_collector()
+        await world.until(world.clock.now() + SETTLING_SECONDS)
+        await world.stop_collector()
+
+    keep_trail(hasty_database)
+    world = live(hasty_database, tmp_path, MARKET, script, start=start, behaviour=BEHAVIOUR, faults=[revised])
+    first = int(start // 60)
+    assert judge_minutes(hasty_database, MARKET, BEHAVIOUR, first=first, now=world.clock.now()) == []
+    assert len(query(hasty_database, "SELECT 1 FROM candles WHERE status = 'revised'")) >= 10

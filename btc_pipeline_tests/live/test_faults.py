@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from btc_pipeline.exchanges.replay import FaultKind
+from btc_pipeline.exchanges.replay import Behaviour, Fault, FaultKind, SyntheticMarket
 from btc_pipeline.storage.connection import Database
 from btc_pipeline_tests.databases import migrated_database
-from btc_pipeline_tests.live.cases import RETENTION_MINUTES, Case, case_of, script_of
+from btc_pipeline_tests.live.cases import FIRST_DAY, RETENTION_MINUTES, Case, case_of, script_of
 from btc_pipeline_tests.live.judging import judge_bars, judge_minutes, judge_requests, keep_trail
-from btc_pipeline_tests.live.world import World, live
+from btc_pipeline_tests.live.world import World, live, run_for
 from btc_pipeline_tests.pipeline.worlds import query
 
 USUAL_CASES = 20
@@ -57,6 +57,34 @@ def test_whatever_goes_wrong_the_minutes_are_right_in_the_end(
     with migrated_database(server_uri, template) as other:
         problems += judge_bars(database, other, case.market, case.behaviour, tmp_path)
     assert not problems, "\n".join([str(case), *problems, f"FAULT_CASES=1 FAULT_SEED={seed} make test-faults"])
+
+
+@pytest.mark.parametrize("kind", [FaultKind.REFUSE, FaultKind.SERVER_ERROR])
+def test_what_is_revised_while_rest_does_not_answer_is_found_afterwards(
+    kind: FaultKind, hasty_database: Database, tmp_path: Path
+) -> None:
+    # Minutes that were confirmed up to a quarter of an hour before the outage change in it.
+    revised = Fault(FaultKind.LATE_REVISION, at=FIRST_DAY + 600, seconds=900, value=840)
+    outage = Fault(kind, at=FIRST_DAY + 1500, seconds=3000)
+    assert problems_after(hasty_database, tmp_path, 0, 7240, revised, outage) == []
+    assert len(query(hasty_database, "SELECT 1 FROM candles WHERE status = 'revised'")) >= 10
+
+
+def test_what_is_revised_hours_later_is_found_by_the_daily_audit(hasty_database: Database, tmp_path: Path) -> None:
+    start = 86_400 - 2 * 3600
+    revised = Fault(FaultKind.LATE_REVISION, at=FIRST_DAY + start + 600, seconds=900, value=5400)
+    assert problems_after(hasty_database, tmp_path, start, 86_400 + 910, revised) == []
+    assert ("daily audit", 15) in query(hasty_database, "SELECT reason, count(*) FROM candle_revisions GROUP BY 1")
+
+
+def problems_after(database: Database, folder: Path, start: float, end: float, *faults: Fault) -> list[str]:
+    """What is wrong after a collector ran between two moments, in seconds since FIRST_DAY."""
+    market, behaviour = SyntheticMarket(4, ("BTC",)), Behaviour(frames_per_minute=12, retention=RETENTION_MINUTES)
+    keep_trail(database)
+    script = run_for((end - start) / 3600)
+    live(database, folder, market, script, start=FIRST_DAY + start, faults=faults, behaviour=behaviour)
+    first = int((FIRST_DAY + start) // 60) - RETENTION_MINUTES + 2
+    return judge_minutes(database, market, behaviour, first=first, now=FIRST_DAY + end)
 
 
 def seen_faults(case: Case, world: World, database: Database) -> set[FaultKind]:
