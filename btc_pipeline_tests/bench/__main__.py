@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
-
-import psutil
-from rich.console import Console
-from rich.table import Table
 
 from btc_pipeline_tests.bench import (
     part_api,
@@ -27,6 +21,7 @@ from btc_pipeline_tests.bench import (
 )
 from btc_pipeline_tests.bench.figures import Figure
 from btc_pipeline_tests.bench.market import find_market
+from btc_pipeline_tests.bench.report import measure, print_figures, say
 from btc_pipeline_tests.bench.workspace import Workspace, workspace
 
 PARTS: Final[dict[str, Callable[[Workspace], list[Figure]]]] = {
@@ -40,30 +35,17 @@ PARTS: Final[dict[str, Callable[[Workspace], list[Figure]]]] = {
     "disk": part_disk.run,
 }
 
-progress: Final = Console(stderr=True, highlight=False)
-answers: Final = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
-
 
 def main() -> int:
     """Runs the parts that are asked for, all by default; 1 if a figure is not reached."""
     arguments = _arguments()
     chosen = arguments.parts or list(PARTS)
     began = time.monotonic()
-    figures: list[Figure] = []
-    broken = False
-    with workspace(arguments.folder, find_market, _say) as space:
-        _say(f"minutes: {space.market.description}")
+    with workspace(arguments.folder, find_market, say) as space:
+        say(f"minutes: {space.market.description}")
         description = space.market.description
-        for name in chosen:
-            _say(f"measuring: {name}")
-            try:
-                figures += PARTS[name](space)
-            except Exception as error:  # noqa: BLE001 one part that breaks does not take the others' figures away
-                progress.print_exception()
-                figures.append(Figure(name, f"broke: {error!s:.80}", "", reached=False))
-                broken = True
-    _print(figures, description, time.monotonic() - began)
-    return int(broken or any(figure.reached is False for figure in figures))
+        figures = measure(PARTS, chosen, space)
+    return print_figures("btc_pipeline benchmarks", figures, description, time.monotonic() - began)
 
 
 def _arguments() -> argparse.Namespace:
@@ -75,27 +57,6 @@ def _arguments() -> argparse.Namespace:
     if unknown:
         parser.error(f"there is no part {unknown[0]!r}: use {', '.join(PARTS)}")
     return arguments
-
-
-def _print(figures: list[Figure], description: str, seconds: float) -> None:
-    table = Table("figure", "measured", "asked", "reached", title="btc_pipeline benchmarks", title_justify="left")
-    for figure in figures:
-        reached = {True: "[green]yes[/green]", False: "[red]NO[/red]", None: ""}[figure.reached]
-        table.add_row(figure.name, figure.measured, figure.asked, reached)
-    answers.print(table)
-    for figure in figures:
-        if figure.details:
-            answers.print(f"[bold]{figure.name}[/bold]")
-            for line in figure.details:
-                answers.print(f"  {line}", soft_wrap=True, markup=False)
-    answers.print(
-        f"{description}; {os.cpu_count()} cores, {psutil.virtual_memory().total / 2**30:.0f} GiB, "
-        f"Python {platform.python_version()}; load now {os.getloadavg()[0]:.1f}; {seconds / 60:.1f} minutes in all"
-    )
-
-
-def _say(line: str) -> None:
-    progress.print(f"[dim]{time.strftime('%H:%M:%S', time.gmtime())}[/dim] {line}")
 
 
 if __name__ == "__main__":
