@@ -15,11 +15,8 @@ import json
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Final
+from typing import Final
 
-import psycopg
-
-from btc_pipeline.market.instruments import Instrument
 from btc_pipeline.market.intervals import MINUTE, MINUTES_PER_DAY, Interval
 from btc_pipeline.pipeline.catalogue import (
     MINUTES_ASSET,
@@ -30,13 +27,10 @@ from btc_pipeline.pipeline.catalogue import (
     IndicatorsAsset,
     bars_asset_name,
 )
-from btc_pipeline.pipeline.content import combined_digest
+from btc_pipeline.pipeline.live_state import Connection, SymbolState, read_digests, read_stamp, read_states
 from btc_pipeline.pipeline.staleness import SymbolDigests, stale_days, stale_days_of
 from btc_pipeline.storage.connection import Database
-from btc_pipeline.storage.digests import StoredDigest
-from btc_pipeline.storage.instruments import READ_ALL as READ_INSTRUMENTS
-from btc_pipeline.storage.instruments import instrument_of
-from btc_pipeline.storage.times import to_date, to_datetime, to_day, to_minute
+from btc_pipeline.storage.times import to_date, to_datetime
 
 GRACE_SECONDS: Final = 15
 """How long a closed slot waits for its last minute; a later minute makes a new version of the decision."""
@@ -53,35 +47,6 @@ LOOK_ALONE_MINUTES: Final = 80
 """... and get a run of their own after so long: the next close of 37m would have come by then."""
 CHECK_SECONDS: Final = 600.0
 """How often the digests of the recent days are compared though nothing seems to have changed."""
-
-READ_STATES: Final = """
-SELECT i.symbol, d.touched, d.newest_day,
-       greatest(m.newest + interval '1 minute', c.accounted_until) AS accounted_until
-FROM instruments i
-JOIN LATERAL (
-    SELECT max(day) AS newest_day,
-           jsonb_object_agg(day - date '1970-01-01', extract(epoch FROM coalesce(touched_from, day))::bigint / 60)
-               FILTER (WHERE content_digest IS NULL OR inputs_digest IS NULL) AS touched
-    FROM partition_digests WHERE asset = 'candles_1m' AND symbol = i.symbol AND day >= %(first)s AND day <= %(today)s
-) d ON d.newest_day IS NOT NULL
-LEFT JOIN LATERAL (
-    SELECT max(time) AS newest FROM candles
-    WHERE symbol = i.symbol AND interval = '1m' AND time >= %(yesterday)s AND time < %(tomorrow)s
-) m ON true
-LEFT JOIN collector_state c ON c.symbol = i.symbol
-ORDER BY i.symbol
-"""
-# Not the newest change, but a sum over all of them: a long transaction commits with an old time.
-READ_STAMP: Final = """
-SELECT count(p.day) || '/' || coalesce(sum(extract(epoch FROM p.updated_at)), 0) AS stamp
-FROM unnest(%(assets)s::text[]) AS a (asset) CROSS JOIN instruments i
-JOIN partition_digests p ON p.asset = a.asset AND p.symbol = i.symbol AND p.day >= %(first)s
-    AND p.day <= CASE WHEN a.asset = 'candles_1m' THEN %(yesterday)s ELSE %(today)s END
-"""
-READ_DIGESTS: Final = """
-SELECT asset, day, content_digest, inputs_digest, touched_from FROM partition_digests
-WHERE asset = ANY(%(assets)s) AND symbol = %(symbol)s AND day >= %(first)s AND day <= %(today)s
-"""
 
 StaleDays = Mapping[str, Collection[int]]
 """By asset name, days since 1970-01-01."""
@@ -117,22 +82,6 @@ class Watermark:
 
 
 @dataclass(frozen=True, slots=True)
-class SymbolState:
-    """What one cheap statement tells of a symbol with minutes in the recent days.
-
-    Attributes:
-        touched: by day, the earliest epoch minute that changed since the day was last looked at.
-        newest_day: the last day with minutes.
-        accounted_until: the epoch minute before which all minutes are stored, or known not to come; None: unknown.
-    """
-
-    symbol: str
-    touched: Mapping[int, int]
-    newest_day: int
-    accounted_until: int | None
-
-
-@dataclass(frozen=True, slots=True)
 class Work:
     """What is due: assets in the catalogue's order over a range of days, and the watermark once it is asked for."""
 
@@ -157,7 +106,7 @@ def look(
 
 
 def look_with(
-    connection: psycopg.Connection[dict[str, Any]],
+    connection: Connection,
     catalogue: Catalogue,
     now_seconds: float,
     watermark: Watermark,
@@ -168,13 +117,13 @@ def look_with(
     recent = range(max(first_day, today - RECENT_DAYS), today + 1)
     if not recent:
         return None, watermark
-    states, before = _read_states(connection, recent), watermark
+    states, before = read_states(connection, recent), watermark
     stale: dict[str, StaleDays] = {}
-    stamp = _read_stamp(connection, catalogue, recent)
+    stamp = read_stamp(connection, catalogue, recent)
     if stamp != watermark.stamp or abs(now_seconds - watermark.checked) >= CHECK_SECONDS:
         watermark = replace(watermark, stamp=stamp, checked=now_seconds)
         now = int(now_seconds) // 60
-        for digests in _read_digests(connection, catalogue, recent, [state.symbol for state in states]):
+        for digests in read_digests(connection, catalogue, recent, [state.symbol for state in states]):
             if found := stale_work(digests, catalogue, recent, now):
                 stale[digests.instrument.symbol] = found
     work = work_due(states, catalogue, now_seconds, watermark, stale, first_day)
@@ -225,10 +174,10 @@ def work_due(
     )
 
 
-def may_begin(connection: psycopg.Connection[dict[str, Any]], close: int, now_seconds: float) -> bool:
+def may_begin(connection: Connection, close: int, now_seconds: float) -> bool:
     """Whether the last minute before a close (epoch minute) is stored, of every symbol that flows, or is overdue."""
     day = (close - 1) // MINUTES_PER_DAY
-    return now_seconds >= close * 60 and _may_go(_read_states(connection, range(day - 1, day + 1)), close, now_seconds)
+    return now_seconds >= close * 60 and _may_go(read_states(connection, range(day - 1, day + 1)), close, now_seconds)
 
 
 def next_close(catalogue: Catalogue, now_seconds: float) -> int:
@@ -366,57 +315,3 @@ def _told(stale: Mapping[str, StaleDays]) -> Iterator[str]:
         days = sorted(_days_of([found]))
         span = f"{to_date(days[0])}" + (f" to {to_date(days[-1])}" if len(days) > 1 else "")
         yield f"{symbol}: {span} is stale"
-
-
-def _read_states(connection: psycopg.Connection[dict[str, Any]], recent: range) -> list[SymbolState]:
-    today = recent.stop - 1
-    parameters = {
-        "first": to_date(recent.start),
-        "today": to_date(today),
-        "yesterday": to_datetime((today - 1) * MINUTES_PER_DAY),
-        "tomorrow": to_datetime((today + 1) * MINUTES_PER_DAY),
-    }
-    return [
-        SymbolState(
-            row["symbol"],
-            {int(day): int(minute) for day, minute in (row["touched"] or {}).items()},
-            to_day(row["newest_day"]),
-            None if row["accounted_until"] is None else to_minute(row["accounted_until"]),
-        )
-        for row in connection.execute(READ_STATES, parameters)
-    ]
-
-
-def _read_stamp(connection: psycopg.Connection[dict[str, Any]], catalogue: Catalogue, recent: range) -> str:
-    today = recent.stop - 1
-    parameters = {
-        "assets": list(catalogue.names),
-        "first": to_date(recent.start),
-        "yesterday": to_date(today - 1),
-        "today": to_date(today),
-    }
-    row = connection.execute(READ_STAMP, parameters).fetchone() or {}
-    # Another day, other settings or other code ask anew, too.
-    return combined_digest(str(today), str(row.get("stamp")), *(asset.recipe for asset in catalogue.derived))
-
-
-def _read_digests(
-    connection: psycopg.Connection[dict[str, Any]], catalogue: Catalogue, recent: range, symbols: Collection[str]
-) -> Iterator[SymbolDigests]:
-    """The digests of the recent days, and of those that these are made from."""
-    reach = (wanted.first_day for asset in catalogue.derived for day in recent for wanted in asset.inputs(day))
-    parameters: dict[str, Any] = {
-        "assets": list(catalogue.names),
-        "first": to_date(min(reach, default=recent.start)),
-        "today": to_date(recent.stop - 1),
-    }
-    instruments: list[Instrument] = [instrument_of(row) for row in connection.execute(READ_INSTRUMENTS)]
-    for instrument in instruments:
-        if instrument.symbol not in symbols:
-            continue
-        found: dict[str, dict[int, StoredDigest]] = {}
-        for row in connection.execute(READ_DIGESTS, {**parameters, "symbol": instrument.symbol}):
-            touched = None if row["touched_from"] is None else to_minute(row["touched_from"])
-            digest = StoredDigest(row["content_digest"], row["inputs_digest"], touched)
-            found.setdefault(row["asset"], {})[to_day(row["day"])] = digest
-        yield SymbolDigests(instrument, found)

@@ -14,13 +14,13 @@ from btc_pipeline.pipeline.catalogue import build_catalogue
 from btc_pipeline.pipeline.chain import Chain
 from btc_pipeline.pipeline.live import (
     GRACE_SECONDS,
-    SymbolState,
     Watermark,
     Work,
     look,
     look_with,
     work_due,
 )
+from btc_pipeline.pipeline.live_state import SymbolState
 from btc_pipeline.settings import CONFIG_VARIABLE
 from btc_pipeline.storage.instruments import upsert_instrument
 from btc_pipeline.storage.live_minutes import LAND, LOCK
@@ -154,7 +154,7 @@ def one_range(server_uri: str, template: str, world: World, edited: dict[int, fl
 def test_days_of_life_end_as_one_range_run(world, server_uri, template):
     """Slots without minutes, late minutes, revisions of closed bars, midnights, a lost watermark, at random moments."""
     rng = random.Random(3)
-    begin = minute_of("2016-01-11 19:00")
+    begin = minute_of("2016-01-11 21:00")
     end = minute_of("2016-01-12 13:30")
     world.preload(begin)
     outage = range(minute_of("2016-01-12 08:00"), minute_of("2016-01-12 10:30"))
@@ -168,7 +168,7 @@ def test_days_of_life_end_as_one_range_run(world, server_uri, template):
             world.land(minute)
         while owed and owed[0][0] <= minute:
             world.land(owed.pop(0)[1])
-        if rng.random() < 0.008:
+        if rng.random() < 0.01:
             changed = rng.choice([m for m in range(minute - 700, minute - 1) if m not in revised | dict(owed)])
             if changed not in outage and all(changed != one for _, one in owed):
                 revised[changed] = 0.5
@@ -181,7 +181,7 @@ def test_days_of_life_end_as_one_range_run(world, server_uri, template):
         world.land(minute)
     world.clock = end * 60 + 120
     world.live()
-    assert len(world.done) > 18 * 60 / 37
+    assert len(world.done) > 16 * 60 / 37
     # The hour of 5m bars that nobody asked for yet.
     world.chain.refresh(world.instrument, range(FIRST_DAY, end // 1440 + 1), end, assets=["candles_other"])
     world.clock = end * 60
@@ -197,7 +197,7 @@ def test_days_of_life_end_as_one_range_run(world, server_uri, template):
     assert sorted(opinions) == [("148m", True), ("1d", True), ("37m", True)]
     origins = dict(query(world.chain.database, "SELECT origin, count(*) FROM decisions GROUP BY 1"))
     assert set(origins) == {"backfill", "live", "repair"}
-    assert origins["live"] > 18 * 60 / 37
+    assert origins["live"] > 16 * 60 / 37
 
 
 LIVE_DAY = FIRST_DAY + 8
