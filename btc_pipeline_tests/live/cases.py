@@ -9,6 +9,7 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from enum import StrEnum
 from random import Random
 from typing import Any, Final
@@ -22,6 +23,9 @@ from btc_pipeline.exchanges.replay import (
     SyntheticMarket,
     random_faults,
 )
+from btc_pipeline.pipeline.collection import CollectorHealth, assess_collector
+from btc_pipeline.storage.connection import Database
+from btc_pipeline.storage.health import COLLECTORS, read
 from btc_pipeline_tests.live.world import World
 
 FIRST_DAY: Final = 1_790_208_000.0
@@ -103,13 +107,13 @@ def case_of(seed: int) -> Case:
     else:
         kinds, count = (_ALONE[(seed - seed // 4) % len(_ALONE)],), source.randint(2, 5)
     faults = tuple(_with_code(source, one) for one in random_faults(seed, trouble, settled, count, kinds))
-    return Case(
+    case = Case(
         seed=seed,
         start=start,
         end=settled + SETTLING_MINUTES * 60 + 40.0,
         market=SyntheticMarket(seed, ("BTC",), empty_share=source.choice((0.0, 0.0, 0.03, 0.3))),
         behaviour=Behaviour(
-            frames_per_minute=source.choice((12, 12, 24, 60)),
+            frames_per_minute=source.choice((12, 12, 12, 12, 12, 24, 24, 60)),
             empty_minute=source.choice(tuple(EmptyMinute)),
             greeting=source.random() < 0.2,
             refusal_status=source.choice((None, 429, 503)),
@@ -119,6 +123,9 @@ def case_of(seed: int) -> Case:
         faults=faults,
         interruptions=_interruptions(source, trouble, settled) if source.random() < 0.4 else (),
         outages=_outages(source, trouble, settled) if source.random() < 0.3 else (),
+    )
+    return replace(
+        case, behaviour=replace(case.behaviour, late_flat_seconds=source.choice((30.0, 90.0, 600.0, 1500.0)))
     )
 
 
@@ -255,9 +262,17 @@ def script_of(case: Case) -> Callable[[World], Awaitable[None]]:
         progress = world.collector.feeds["BTC"].progress.accounted_until
         assert progress is not None
         assert progress >= case.end // 60 - 1, f"accounted for until {progress}, the end is {case.end / 60:.1f}"
+        seen = health(Database(world.uri), world.clock.now())
+        assert seen.healthy, seen.message
         await stop_in_time(world)
 
     return script
+
+
+def health(database: Database, at: float) -> CollectorHealth:
+    """The collector's health as it is seen at a moment (UTC seconds)."""
+    rows = read(database, {"collectors": (COLLECTORS, ())})["collectors"]
+    return assess_collector(rows, datetime.fromtimestamp(at, UTC))[0]
 
 
 async def stop_in_time(world: World) -> None:

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from btc_pipeline.collector import service
 from btc_pipeline.storage.connection import Database
 from btc_pipeline_tests.pipeline.worlds import query
 
@@ -20,8 +21,12 @@ def no_search_for_trio(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def hasty_database(database: Database) -> Database:
-    """A database that does not wait for its disk: where nobody kills the server, waiting is most of a test's time."""
+def hasty_database(database: Database, monkeypatch: pytest.MonkeyPatch) -> Database:
+    """A database that does not wait for its disk, and that collectors send fewer heartbeats to.
+
+    Where nobody kills the server, waiting for it is most of a test's time.
+    """
+    monkeypatch.setattr(service, "HEARTBEAT_SECONDS", 20.0)
     name = database.uri.split("?")[0].rpartition("/")[2]
     query(database, f"ALTER DATABASE {name} SET synchronous_commit = off")
     return database

@@ -5,15 +5,12 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
-from datetime import UTC, datetime
 from random import Random
 from typing import Final
 
 from btc_pipeline.collector.spool import Spool
 from btc_pipeline.exchanges.replay import Behaviour, SyntheticMarket
-from btc_pipeline.pipeline.health import CollectorHealth, assess_collector
-from btc_pipeline.storage.health import COLLECTORS, read
-from btc_pipeline_tests.live.cases import FIRST_DAY
+from btc_pipeline_tests.live.cases import FIRST_DAY, health
 from btc_pipeline_tests.live.judging import judge_minutes, keep_trail
 from btc_pipeline_tests.live.processes import COLLECTOR, Stack, stack, wait_for
 from btc_pipeline_tests.live.world import stored_rows
@@ -58,12 +55,6 @@ def stopped_cleanly(process: subprocess.Popen[bytes]) -> None:
     """SIGTERM ends it in time, with exit code 0."""
     process.send_signal(signal.SIGTERM)
     assert process.wait(STOPS_WITHIN_SECONDS) == 0
-
-
-def health(chosen: Stack, at: float) -> CollectorHealth:
-    """The collector's health, seen at a moment of the shared time."""
-    rows = read(chosen.database, {"collectors": (COLLECTORS, ())})["collectors"]
-    return assess_collector(rows, datetime.fromtimestamp(at, UTC))[0]
 
 
 def test_whoever_is_killed_and_however_often_the_minutes_are_right_in_the_end() -> None:
@@ -132,14 +123,14 @@ def test_a_second_collector_on_the_folder_refuses_and_harms_nothing() -> None:
 def test_a_suspended_collector_is_unhealthy_within_two_minutes() -> None:
     with stack(SPEED, START, BTC_PIPELINE_REPLAY__SEED=str(SEED)) as chosen:
         collector = collecting(chosen)
-        wait_for(lambda: health(chosen, chosen.now()).healthy)
+        wait_for(lambda: health(chosen.database, chosen.now()).healthy)
         collector.send_signal(signal.SIGSTOP)
         stopped = chosen.now()
-        seen = health(chosen, stopped + 120)
+        seen = health(chosen.database, stopped + 120)
         assert not seen.healthy
         assert "nothing was heard of the collector" in seen.message
         collector.send_signal(signal.SIGCONT)
-        wait_for(lambda: health(chosen, chosen.now()).healthy)
+        wait_for(lambda: health(chosen.database, chosen.now()).healthy)
 
 
 def test_a_stop_takes_less_than_ten_seconds_though_the_database_hangs() -> None:
