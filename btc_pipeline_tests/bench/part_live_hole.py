@@ -75,6 +75,10 @@ def run(space: LiveSpace) -> list[Figure]:
                     "from the first request that the exchange answers; right: every bar, indicator and decision that a "
                     "range run over the whole file has, with the same values"
                 ),
+                (
+                    "how soon it is asked again is up to the back-off, a random wait: here after a minute away, but after "
+                    "an hour up to 15 min"
+                ),
                 *(line for one in rounds for line in _lines(one)),
             ],
         )

@@ -25,8 +25,8 @@ def run(space: LiveSpace) -> list[Figure]:
             [
                 "one virtual day and, before it, the catch-up of 5,000 minutes; exchange and collector in one process",
                 *(
-                    f"{frames} frames a minute: {one.seconds:.0f} s, of which {one.processor:.0f} s of its own processor "
-                    "time; the rest is the database and whoever else uses the machine"
+                    f"{frames} frames a minute: {one.seconds:.0f} s, of which {one.processor:.0f} s of its own "
+                    "processor time; the rest is the database and whoever else uses the machine"
                     for frames, one in found.items()
                 ),
             ],
