@@ -76,8 +76,8 @@ def run(space: LiveSpace) -> list[Figure]:
                     "range run over the whole file has, with the same values"
                 ),
                 (
-                    "how soon it is asked again is up to the back-off, a random wait: here after a minute away, but after "
-                    "an hour up to 15 min"
+                    "how soon it is asked again is up to the back-off, a random wait: here after a minute away, but "
+                    "after an hour up to 15 min"
                 ),
                 *(line for one in rounds for line in _lines(one)),
             ],
