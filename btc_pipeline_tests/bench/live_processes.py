@@ -40,30 +40,16 @@ def memory(pid: int, data_dir: Path) -> Sample:
     return sample
 
 
-class Processor:
-    """Processor seconds since it was made; to be looked at often, or short processes are missed."""
+def processor(pid: int, data_dir: Path) -> Sample:
+    """Processor seconds of the same processes since they began; of those that have ended with whoever started them.
 
-    def __init__(self, pid: int, data_dir: Path) -> None:
-        self._pid = pid
-        self._data_dir = data_dir
-        self._first: dict[psutil.Process, float] = {}
-        self._last: dict[psutil.Process, tuple[str, float]] = {}
-        self.look()
-        self._first = {process: used for process, (_, used) in self._last.items()}
-
-    def look(self) -> None:
-        """Notes what every process has used so far."""
-        for name, process in _processes(self._pid, self._data_dir):
-            with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
-                times = process.cpu_times()
-                self._last[process] = (name, times.user + times.system)
-
-    def seconds(self) -> Sample:
-        """Used since the beginning, those that have ended included."""
-        used: Sample = {}
-        for process, (name, last) in self._last.items():
-            used[name] = used.get(name, 0.0) + last - self._first.get(process, 0.0)
-        return used
+    A server begins a process for every connection, and most live for less than a look: they are not to be missed.
+    """
+    sample: Sample = {}
+    for name, process in _processes(pid, data_dir):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            sample[name] = sample.get(name, 0.0) + sum(process.cpu_times()[:4])
+    return sample
 
 
 def _processes(pid: int, data_dir: Path) -> Iterator[tuple[str, psutil.Process]]:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from btc_pipeline.storage.connection import Database
 from btc_pipeline_tests.bench.figures import Figure
-from btc_pipeline_tests.bench.live_processes import REPLAY_EXCHANGE, Processor, Sample, memory
+from btc_pipeline_tests.bench.live_processes import REPLAY_EXCHANGE, Sample, memory, processor
 from btc_pipeline_tests.bench.live_stack import LiveSpace, Place, Stack, place, wait_until
 from btc_pipeline_tests.bench.part_memory import BACKFILL, BACKFILL_STATE, DONE
 
@@ -54,12 +54,11 @@ def _first_decision(stack: Stack) -> bool:
 
 def _idle(stack: Stack, here: Place) -> tuple[Sample, float]:
     """Processor seconds by process, and in how many."""
-    began = time.monotonic()
-    processor = Processor(stack.pid, here.data_dir)
-    while time.monotonic() - began < IDLE_SECONDS:
-        time.sleep(LOOK_SECONDS)
-        processor.look()
-    return processor.seconds(), time.monotonic() - began
+    began, before = time.monotonic(), processor(stack.pid, here.data_dir)
+    time.sleep(IDLE_SECONDS)
+    after = processor(stack.pid, here.data_dir)
+    used = {name: after.get(name, 0.0) - before.get(name, 0.0) for name in {*before, *after}}
+    return used, time.monotonic() - began
 
 
 def _backfill(stack: Stack, here: Place) -> tuple[Sample, Sample, int]:
@@ -133,6 +132,7 @@ def _processor_figure(used: Sample, seconds: float, runs: int) -> Figure:
         None,
         [
             f"{seconds:.0f} s at 60 frames a minute; runs of the live lane meanwhile: {runs}",
+            "a process that ended counts with its parent: PostgreSQL starts one for every connection",
             *(
                 f"{name:20} {value / seconds:.4f} cores"
                 for name, value in sorted(used.items(), key=lambda one: -one[1])
