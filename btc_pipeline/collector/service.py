@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import structlog
 
@@ -41,7 +40,9 @@ HEARTBEAT_SECONDS: Final = 5.0
 REPAIR_SECONDS: Final = 60.0
 """Between two looks at the gaps; each gap is asked for at a pace of its own."""
 FIRST_REPAIR_SECONDS: Final = 20.0
-STOP_SECONDS: Final = 8.0
+STOP_SECONDS: Final = 5.0
+LEAVE_SECONDS: Final = 1.0
+"""With a server that hangs not even a cancellation is done at once; all of the end takes less than ten seconds."""
 ANSWERED_WITHIN_SECONDS: Final = 120.0
 NO_INTERNET: Final = "Without the internet: btc-pipeline up --feed replay"
 
@@ -129,9 +130,10 @@ class Collector:
         finally:
             stopping.cancel()
             work.cancel()
-            with suppress(asyncio.CancelledError):
-                await work
+            await asyncio.wait([work], timeout=LEAVE_SECONDS)
             await self._end()
+        if work.done() and not work.cancelled():
+            work.result()
 
     async def _work(self) -> None:
         try:
@@ -149,12 +151,10 @@ class Collector:
         await self._lander.stop(STOP_SECONDS)
         for state in self._states.values():
             state.connection, state.message = "stopped", "stopped"
-        with suppress(DatabaseAwayError, TimeoutError):
-            async with asyncio.timeout(1.0):
-                await self._save_states()
+        await _for_a_moment(self._save_states())
         for venue in self._venues:
             await venue.rest.close()
-        await self._store.close()
+        await _for_a_moment(self._store.close())
 
     async def _collect(self, venue: Venue) -> None:
         coins = await self._resolve(venue)
@@ -340,6 +340,16 @@ class Collector:
         if connection in lines and connection != state.said:
             state.said = connection
             self._announce(lines[connection])
+
+
+async def _for_a_moment(work: Coroutine[Any, Any, None]) -> None:
+    """Does work of the end, as far as it is done in LEAVE_SECONDS."""
+    task = asyncio.create_task(work)
+    await asyncio.wait([task], timeout=LEAVE_SECONDS)
+    if not task.done():
+        task.cancel()
+    elif (error := task.exception()) is not None:
+        log.warning("not done at the end", reason=str(error))
 
 
 def _is_answer(error: VenueError) -> bool:

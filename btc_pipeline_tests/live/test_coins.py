@@ -109,7 +109,7 @@ def test_an_exchange_that_cannot_be_reached_is_said_once_and_collected_from_when
 
 
 def test_the_command_says_that_cbbtc_is_btc_and_refuses_an_unknown_coin_with_exit_code_2() -> None:
-    with stack(60.0, START) as chosen:
+    with stack(20.0, START) as chosen:
         refusing = chosen.start(COLLECTOR, BTC_PIPELINE_SYMBOLS='["cbBTC", "ETHH.HYPERLIQUID"]')
         assert refusing.wait(60) == 2
         said = chosen.said()

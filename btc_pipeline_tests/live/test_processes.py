@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import time
+from pathlib import Path
 from random import Random
 from typing import Final
 
-from btc_pipeline.collector.spool import Spool
 from btc_pipeline.exchanges.replay import Behaviour, SyntheticMarket
 from btc_pipeline_tests.live.cases import FIRST_DAY, health
 from btc_pipeline_tests.live.judging import judge_minutes, keep_trail
@@ -16,7 +17,7 @@ from btc_pipeline_tests.live.processes import COLLECTOR, Stack, stack, wait_for
 from btc_pipeline_tests.live.world import stored_rows
 from btc_pipeline_tests.pipeline.worlds import query
 
-SPEED: Final = 60.0
+SPEED: Final = 20.0
 SEED: Final = 3
 MARKET: Final = SyntheticMarket(SEED)
 START: Final = FIRST_DAY + 30_000.0
@@ -77,7 +78,7 @@ def test_whoever_is_killed_and_however_often_the_minutes_are_right_in_the_end() 
                 time.sleep(source.uniform(0.5, 1.5))
         right_in_the_end(chosen)
         stopped_cleanly(collector)
-        assert Spool(chosen.folder / "spool", 1_000_000).rows == 0
+        assert spooled_minutes(chosen.folder / "spool") == set()
         assert collector_left_no_trace_of_a_crash(chosen)
 
 
@@ -91,20 +92,20 @@ def test_a_stop_without_the_database_leaves_a_spool_that_the_next_collector_empt
         collector = collecting(chosen)
         chosen.server.stop()
         wait_for(lambda: any("the database is away" in line for line in chosen.said()))
-        time.sleep(3)
+        time.sleep(150 / SPEED)
         stopped_cleanly(collector)
-        spool = Spool(chosen.folder / "spool", 1_000_000)
-        waiting = spool.oldest()
-        assert waiting is not None
-        assert spool.rows >= 2
-        assert list(waiting.unreadable) == []
+        spooled = spooled_minutes(chosen.folder / "spool")
         chosen.server.ensure_running()
-        spooled = {row.minute.time for _, row in waiting.rows}
-        assert not spooled <= stored_rows(chosen.database).keys()
+        assert len(spooled - stored_rows(chosen.database).keys()) >= 2
         collecting(chosen)
         wait_for(lambda: spooled <= stored_rows(chosen.database).keys())
-        wait_for(lambda: Spool(chosen.folder / "spool", 1_000_000).rows == 0)
+        wait_for(lambda: not spooled_minutes(chosen.folder / "spool"))
         right_in_the_end(chosen)
+
+
+def spooled_minutes(folder: Path) -> set[int]:
+    """The epoch minutes that wait in the files of a spool, each of whose lines is whole."""
+    return {json.loads(line)["time"] for path in folder.glob("*.jsonl") for line in path.read_text().splitlines()}
 
 
 def test_a_second_collector_on_the_folder_refuses_and_harms_nothing() -> None:
