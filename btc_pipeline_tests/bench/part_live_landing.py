@@ -8,7 +8,6 @@ symbol alone.
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 import time
 from typing import Final
@@ -25,9 +24,11 @@ from btc_pipeline_tests.live.world import final_rows
 COINS: Final = ("BTC", *(f"C{number:02}" for number in range(1, 20)))
 ASKED: Final = {0.5: 0.2, 0.99: 1.0}
 POLL_SECONDS: Final = 0.003
-START_SECONDS: Final = 15.0
-BUSY_SECONDS: Final = 12.0
+START_SECONDS: Final = 90.0
+"""Catching up of so many coins takes the request budget of a minute; what closes meanwhile is held until then."""
+GIVEN_UP_SECONDS: Final = 55.0
 """So long after a minute its rows are waited for."""
+SLOW_SHOWN: Final = 5
 NEWEST: Final = """
 SELECT symbol, extract(epoch FROM time)::bigint / 60 AS minute FROM candles
 WHERE interval = '1m' AND time >= to_timestamp(%s)
@@ -48,7 +49,7 @@ def run(space: LiveSpace) -> list[Figure]:
             space.say(f"landing: {space.minutes} minutes of {len(COINS)} coins, after {first * 60 - time.time():.0f} s")
             readable = _watch(uri, first, first + space.minutes)
         seconds = _latencies(here, readable, range(first, first + space.minutes))
-    return [_figure(list(seconds.values()), [value for (coin, _), value in seconds.items() if coin == "BTC"])]
+    return [_figure(seconds, first)]
 
 
 async def _begin(uri: str) -> None:
@@ -71,7 +72,7 @@ def _watch(uri: str, first: int, end: int) -> dict[Key, float]:
         for minute in range(first, end):
             closes = (minute + 1) * 60
             time.sleep(max(0.0, closes - time.time()))
-            while time.time() < closes + BUSY_SECONDS:
+            while time.time() < closes + GIVEN_UP_SECONDS:
                 rows = connection.execute(NEWEST, [minute * 60]).fetchall()
                 now = time.time()
                 for symbol, at in rows:
@@ -93,7 +94,10 @@ def _symbol(coin: str) -> str:
     return coin if coin == "BTC" else f"{coin}.HYPERLIQUID"
 
 
-def _figure(seconds: list[float], of_btc: list[float]) -> Figure:
+def _figure(by_key: dict[Key, float], first: int) -> Figure:
+    seconds = list(by_key.values())
+    of_btc = [round(value, 3) for (coin, _), value in by_key.items() if coin == "BTC"]
+    slowest = sorted(by_key.items(), key=lambda one: -one[1])[:SLOW_SHOWN]
     reached = all(percentile(seconds, share) <= limit for share, limit in ASKED.items())
     return Figure(
         "exchange frame that closes a minute -> row readable",
@@ -101,11 +105,9 @@ def _figure(seconds: list[float], of_btc: list[float]) -> Figure:
         "0.2 s / 1 s",
         reached,
         [
-            (
-                f"{len(seconds)} closes of {len(COINS)} coins in real time; slowest {max(seconds):.3f} s; read every "
-                f"{POLL_SECONDS * 1000:.0f} ms"
-            ),
+            f"{len(seconds)} closes of {len(COINS)} coins in real time; read every {POLL_SECONDS * 1000:.0f} ms",
             "all coins close within the same second and share one writer: rather slower than one symbol",
-            f"BTC alone: {json.dumps([round(value, 3) for value in of_btc])}",
+            f"BTC alone: {of_btc}",
+            f"slowest: {', '.join(f'{coin} in minute {at - first} {value:.3f} s' for (coin, at), value in slowest)}",
         ],
     )
