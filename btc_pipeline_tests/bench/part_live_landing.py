@@ -108,8 +108,8 @@ def _figure(by_key: dict[Key, float], first: int) -> Figure:
         "0.2 s / 1 s",
         reached,
         [
-            f"{len(seconds)} closes of {len(COINS)} coins in real time; read every {POLL_SECONDS * 1000:.0f} ms; left out: {early} "
-            "that REST had told of before the frame",
+            f"{len(seconds)} closes of {len(COINS)} coins in real time; read every {POLL_SECONDS * 1000:.0f} ms",
+            f"left out: {early} that REST had told of before the frame",
             "all coins close within the same second and share one writer: rather slower than one symbol",
             f"BTC alone: {of_btc}",
             f"slowest: {', '.join(f'{coin} in minute {at - first} {value:.3f} s' for (coin, at), value in slowest)}",
