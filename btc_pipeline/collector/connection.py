@@ -133,9 +133,13 @@ class VenueConnection:
             log.error("subscription quarantined, its minutes come from REST alone", coin=coin)
 
     async def _wait(self, reason: str, *, answered: bool) -> None:
-        seconds = self._backoff.next(answers=answered)
+        until = self._clock.monotonic() + self._backoff.next(answers=answered)
         self._state("rest_only" if self._rest_answers() else "unreachable", reason)
-        await self._clock.sleep(seconds)
+        while (left := until - self._clock.monotonic()) > 0:
+            await self._clock.sleep(min(left, TICK_SECONDS))
+            if not answered and self._rest_answers():
+                # It is back: a wait that was meant for an exchange without any answer is over.
+                return
 
     async def _session(self, socket: ClientConnection) -> None:
         now = self._clock.monotonic()

@@ -36,7 +36,7 @@ from btc_pipeline.timing.clock import Clock
 
 log = structlog.get_logger(__name__)
 
-HEARTBEAT_SECONDS: Final = 5.0
+HEARTBEAT_SECONDS: Final = 10.0
 REPAIR_SECONDS: Final = 60.0
 """Between two looks at the gaps; each gap is asked for at a pace of its own."""
 FIRST_REPAIR_SECONDS: Final = 20.0
@@ -225,7 +225,8 @@ class Collector:
                     log.warning("REST", symbol=feed.symbol, reason=str(error))
                     if _is_answer(error):
                         self._answered(venue)
-                    await self._clock.sleep(1.0 + backoff.next(answers=_is_answer(error)))
+                    # However long it has been away: that it is back is noticed here, and the stream dialled then.
+                    await self._clock.sleep(1.0 + backoff.next(answers=True))
                 else:
                     break
             self._metrics.rest_requests.labels("answered").inc()

@@ -26,6 +26,8 @@ OVERLAP_MINUTES: Final = TAIL_MINUTES
 AUDIT_MINUTES: Final = MINUTES_PER_DAY + 10
 AUDIT_MINUTE_OF_DAY: Final = 10
 SILENT_AFTER_SECONDS: Final = 90.0
+HELD_SECONDS: Final = 10.0
+"""What closes during a catch-up waits for it, but no longer: many symbols share one budget of requests."""
 
 FROM_STREAM: Final = "stream"
 FROM_REST: Final = "REST"
@@ -79,6 +81,7 @@ class SymbolCollector:
         self._sink = sink
         self._book = MinuteBook()
         self._held: list[Minute] | None = None
+        self._held_until = 0.0
         self._told: dict[int, Minute] = {}
         self._recheck_from: int | None = None
         self._checked_until: int | None = None
@@ -101,6 +104,7 @@ class SymbolCollector:
         """Subscribed: what closes now is held until the past has been fetched."""
         self._book.interrupted()
         self._traded_unheard = 0
+        self._held_until = self._clock.now() + HELD_SECONDS
         if self._held is None:
             self._held = []
 
@@ -139,6 +143,8 @@ class SymbolCollector:
 
     def tick(self) -> None:
         """Lets the clock close minutes; to be called every second or so."""
+        if self._held and self._clock.now() > self._held_until:
+            self.drain()
         self._take(self._book.tick(self._clock.now()))
 
     def _take(self, heard: Heard) -> None:

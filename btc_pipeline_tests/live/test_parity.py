@@ -134,7 +134,7 @@ def test_the_strategies_had_opinions_live(replayed: Replayed) -> None:
         "SELECT strategy, interval, count(DISTINCT time) AS n FROM decisions "
         "WHERE target IS NOT NULL AND origin = 'live' GROUP BY 1, 2",
     )
-    opinions = {(row["strategy"], row["interval"]): row["n"] for row in found}
+    opinions = {(strategy, interval): bars for strategy, interval, bars in found}
     assert opinions[("ma44", "37m")] > 100
     assert opinions[("ma44", "148m")] > 25
     assert opinions[("ma", "1d")] == LIVE_DAYS
