@@ -10,12 +10,17 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
+import pytest
+
 from btc_pipeline.exchanges.replay import Behaviour, SyntheticMarket
 from btc_pipeline_tests.live.cases import FIRST_DAY, health
 from btc_pipeline_tests.live.judging import judge_minutes, keep_trail
 from btc_pipeline_tests.live.processes import COLLECTOR, Stack, stack, wait_for
 from btc_pipeline_tests.live.world import stored_rows
 from btc_pipeline_tests.pipeline.worlds import query
+
+# Time runs faster: on a machine that is busy otherwise a process may miss what a real one would not.
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 
 SPEED: Final = 20.0
 SEED: Final = 3
