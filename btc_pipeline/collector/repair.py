@@ -15,11 +15,11 @@ import structlog
 
 from btc_pipeline.collector.quality import OpenGap
 from btc_pipeline.collector.store import Landed, Landing, MinuteStatus
-from btc_pipeline.exchanges.base import Minute, Unreadable, VenueError, VenueRest
+from btc_pipeline.collector.validation import accept
+from btc_pipeline.exchanges.base import NO_DECIMALS, History, Unreadable, VenueError, VenueRest
 from btc_pipeline.market.candles import Scale
 from btc_pipeline.market.gaps import GapReason
 from btc_pipeline.market.intervals import MINUTES_PER_DAY
-from btc_pipeline.market.validity import offences
 from btc_pipeline.timing.clock import Clock
 
 log = structlog.get_logger(__name__)
@@ -199,8 +199,9 @@ async def _ask(
             break
         # The last row may be forming, and rows that overlap the window's edges may be more than was asked for.
         rows = [row for row in history.minutes if start <= row.time < min(end, now_minute)]
-        good, refused = await _valid(store, symbol, rows)
-        refused += history.unreadable
+        scale = await store.instrument_scale(symbol) or NO_DECIMALS
+        answer = History(rows, history.unreadable)
+        good, refused, _ = await accept(answer, scale, lambda wanted: store.declare_instrument(symbol, wanted), symbol)
         await store.reject(symbol, refused)
         why = f"REST of {rest.venue}, filling a gap"
         report.landed += await store.land(symbol, [Landing(row, MinuteStatus.CONFIRMED, why) for row in good])
@@ -208,28 +209,6 @@ async def _ask(
         # A row that cannot be taken was told of, too: its minute is not one that REST leaves out.
         told += [row.time for row in rows] + [row.time for row in history.unreadable if row.time is not None]
     return sorted(told)
-
-
-async def _valid(store: RepairStore, symbol: str, rows: Sequence[Minute]) -> tuple[list[Minute], list[Unreadable]]:
-    """Rows that may be stored, whose decimals the instrument then has; and the others."""
-    if not rows:
-        return [], []
-    scale = await store.instrument_scale(symbol) or Scale(0, 0, 0)
-    wanted = Scale(
-        max(scale.price, *(row.decimals.price for row in rows)),
-        max(scale.volume, *(row.decimals.volume for row in rows)),
-        max(scale.quote, *(row.decimals.quote for row in rows)),
-    )
-    if wanted != scale:
-        scale = await store.declare_instrument(symbol, wanted)
-    good, refused = [], []
-    for row in rows:
-        broken = offences(row, scale)
-        if broken:
-            refused.append(Unreadable("; ".join(broken), repr(row), row.time))
-        else:
-            good.append(row)
-    return good, refused
 
 
 async def _explain(

@@ -6,17 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-import structlog
-
 from btc_pipeline.collector.book import Heard, MinuteBook
 from btc_pipeline.collector.exchange_clock import ExchangeClock
 from btc_pipeline.collector.progress import Progress
+from btc_pipeline.collector.validation import accept, refusal
 from btc_pipeline.exchanges.base import History, Minute, Unreadable, VenueRest
 from btc_pipeline.market.candles import Scale
 from btc_pipeline.market.intervals import MINUTES_PER_DAY
 from btc_pipeline.market.validity import offences
-
-log = structlog.get_logger(__name__)
 
 CONFIRM_AFTER_SECONDS: Final = 5
 TAIL_MINUTES: Final = 16
@@ -30,7 +27,6 @@ HELD_SECONDS: Final = 10.0
 """What closes during a catch-up waits for it, but no longer: many symbols share one budget of requests."""
 
 FROM_STREAM: Final = "stream"
-FROM_REST: Final = "REST"
 
 
 class Sink(Protocol):
@@ -124,12 +120,12 @@ class SymbolCollector:
         wrong = self._faults(minute)
         if wrong:
             self._book.taint(minute.time)
-            self._sink.refused(self.symbol, [_unreadable(minute, wrong, FROM_STREAM)])
+            self._sink.refused(self.symbol, [refusal(minute, wrong, FROM_STREAM)])
             return
         self._traded_unheard = 0
         heard = self._book.frame(minute, self._clock.now())
         if heard.refused:
-            self._sink.refused(self.symbol, [_unreadable(minute, heard.refused, FROM_STREAM)])
+            self._sink.refused(self.symbol, [refusal(minute, [heard.refused], FROM_STREAM)])
         self._take(heard)
 
     def lost_frame(self, row: Unreadable) -> None:
@@ -224,35 +220,19 @@ class SymbolCollector:
         return known is not None and known.same_values(row)
 
     async def _valid(self, history: History) -> list[Minute]:
-        """The rows that may be stored; the others go to quarantine. REST has the last word on decimals."""
-        refused = list(history.unreadable)
-        rows = []
-        for row in history.minutes:
-            wrong = offences(row)
-            if wrong:
-                refused.append(_unreadable(row, "; ".join(wrong), FROM_REST))
-            else:
-                rows.append(row)
+        """The rows that may be stored; the others go to quarantine."""
+        rows, refused, self._scale = await accept(
+            history, self._scale, lambda wanted: self._sink.widen(self.symbol, wanted), self.symbol
+        )
         if refused:
             self._sink.refused(self.symbol, refused)
-        price = max((row.decimals.price for row in rows), default=0)
-        volume = max((row.decimals.volume for row in rows), default=0)
-        if price > self._scale.price or volume > self._scale.volume:
-            log.warning("finer decimals than declared", symbol=self.symbol, price=price, volume=volume)
-            wanted = Scale(max(price, self._scale.price), max(volume, self._scale.volume), self._scale.quote)
-            self._scale = await self._sink.widen(self.symbol, wanted)
         return rows
 
-    def _faults(self, minute: Minute) -> str:
+    def _faults(self, minute: Minute) -> list[str]:
         wrong = list(offences(minute))
         if minute.decimals.price > self._scale.price or minute.decimals.volume > self._scale.volume:
             wrong.append(
                 f"{minute.decimals.price} price and {minute.decimals.volume} volume decimals are more than "
                 f"{self._scale.price} and {self._scale.volume}"
             )
-        return "; ".join(wrong)
-
-
-def _unreadable(minute: Minute, reason: str, source: str) -> Unreadable:
-    values = f"open {minute.open} high {minute.high} low {minute.low} close {minute.close} volume {minute.volume}"
-    return Unreadable(f"{source}: {reason}", f"{values} trades {minute.trades}", minute.time)
+        return wrong

@@ -228,7 +228,7 @@ async def test_rows_that_may_not_be_are_rejected_and_finer_ones_widen_the_instru
     assert (report.rejected, report.missing) == (2, 2)
     assert await store.instrument_scale(SYMBOL) == Scale(3, 5, 8)
     reasons = rows(database, "SELECT reason FROM data_quality WHERE kind = 'rejected_row' ORDER BY start_time")
-    assert reasons == [("volume is not negative",), ("no number",)]
+    assert reasons == [("REST: volume is not negative",), ("no number",)]
     rest.changed, rest.unreadable, rest.omitted = {}, [], set()
     await run(store, rest, force=True)
     assert rows(database, "SELECT count(*) FROM data_quality WHERE NOT resolved") == [(0,)]
