@@ -28,11 +28,13 @@ class ExchangeClock:
         return self.offset is not None and abs(self.offset) > ALARM_SECONDS
 
     async def ask(self, rest: VenueRest) -> float:
-        """Asks the exchange; returns its time.
+        """Asks the exchange; returns its time when it answered: what was over by then is over.
 
         Raises:
             VenueError: it did not answer.
         """
+        asked = self._clock.monotonic()
         told = await rest.time()
-        self.offset = told - self._clock.now()
+        # The answer was half of the time on its way, for all that is known.
+        self.offset = told + (self._clock.monotonic() - asked) / 2 - self._clock.now()
         return told

@@ -107,6 +107,8 @@ class Collector:
         self._started_at = clock.now()
         self._process = f"{socket.gethostname()}/{os.getpid()}"
         lander.on_away = self._say_database
+        lander.on_refused = self._say_refused
+        self._refusing = False
 
     @property
     def feeds(self) -> Mapping[str, SymbolCollector]:
@@ -277,11 +279,20 @@ class Collector:
             await self._clock.sleep(HEARTBEAT_SECONDS)
 
     def _say_database(self, away: bool) -> None:
+        self._refusing = self._refusing and away
         self._announce(
             "collector: the database is away; minutes go to the spool on disk"
             if away
             else "collector: the database is back, and has what was spooled"
         )
+
+    def _say_refused(self, minutes: int) -> None:
+        self._metrics.spool_full.inc(minutes)
+        if not self._refusing:
+            self._refusing = True
+            self._announce(
+                "collector: the spool is full: its oldest minutes are kept, newer ones are not. Bring the database back"
+            )
 
     async def _save_states(self) -> None:
         now = self._clock.now()

@@ -32,7 +32,6 @@ class DatabaseSink:
         self._undeclared: dict[str, Scale] = {}
         self._listeners: dict[str, Callable[[list[int]], None]] = {}
         lander.on_landed = self._landed
-        lander.on_refused = metrics.spool_full.inc
 
     def listen(self, symbol: str, listener: Callable[[list[int]], None]) -> None:
         """Tells a listener which minutes of a symbol reached the database or the spool."""

@@ -161,7 +161,7 @@ class VenueRest(Protocol):
         """The minutes that open in the epoch minutes [start, end), as far as the venue still has them."""
 
     async def time(self) -> float:
-        """The venue's clock: UTC, seconds since 1970-01-01, as of about now."""
+        """The venue's clock when it answered, so never later than it is now: UTC, seconds since 1970-01-01."""
 
     async def close(self) -> None:
         """Ends its connections."""

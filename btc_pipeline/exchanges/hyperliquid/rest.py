@@ -78,13 +78,11 @@ class HyperliquidRest:
         return _history(answer, coin, first, end)
 
     async def time(self) -> float:
-        before = self._clock.monotonic()
         answer = await self._ask({"type": "exchangeStatus"}, LIGHT_WEIGHT)
         try:
-            milliseconds = int(answer["time"])
+            return int(answer["time"]) / 1000
         except (TypeError, KeyError, ValueError) as error:
             raise VenueUnavailableError("exchangeStatus has no time") from error
-        return milliseconds / 1000 + (self._clock.monotonic() - before) / 2
 
     async def close(self) -> None:
         await self._client.aclose()
