@@ -1,6 +1,6 @@
 """Deciding: from the close of a bar to its decision readable through the API, of the whole stack in real time.
 
-Thirty closes of 37m take 18 hours. So a strategy also runs on 2m, 3m, 5m and 7m: each of their closes goes through the
+Thirty closes of 37m take 18 hours. So a strategy also runs on 2m to 7m: each of their closes goes through the
 very same sensor, queue, process and assets, in fuller runs and oftener than a user's.
 """
 
@@ -19,7 +19,7 @@ import psycopg
 from btc_pipeline_tests.bench.figures import Figure
 from btc_pipeline_tests.bench.live_stack import LiveSpace, Place, Stack, percentile, place
 
-SHORT: Final = (2, 3, 5, 7)
+SHORT: Final = (2, 3, 4, 5, 6, 7)
 """Minutes of the bars beside the product's own."""
 MEASURED: Final = (*SHORT, 37)
 ASKED: Final = {0.5: 8.0, 0.95: 12.0}
