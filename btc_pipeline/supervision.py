@@ -28,6 +28,7 @@ LONGEST_BACKOFF_SECONDS: Final = 60.0
 HEALTHY_AFTER_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 15.0
 POLL_SECONDS: Final = 0.2
+WATCH_SECONDS: Final = 3.0
 LOG_BYTES: Final = 10_000_000
 LOG_FILES: Final = 3
 
@@ -50,6 +51,8 @@ class Service:
     command: Sequence[str]
     is_ready: Callable[[], bool] | None = None
     ready_line: str = ""
+    mistake_code: int | None = None
+    """The exit code that says that a setting is wrong: starting it again would not help."""
 
 
 @dataclass
@@ -60,6 +63,7 @@ class _Child:
     backoff: float = field(default_factory=lambda: FIRST_BACKOFF_SECONDS)
     restart_at: float = 0.0
     ready: bool = False
+    given_up: bool = False
     log: logging.Logger | None = field(default=None, repr=False)
 
 
@@ -67,8 +71,19 @@ class Supervisor:
     """Runs services until it is told to stop; says one line for each change of state."""
 
     def __init__(
-        self, services: Sequence[Service], environment: Mapping[str, str], logs: Path, say: Callable[[str], None]
+        self,
+        services: Sequence[Service],
+        environment: Mapping[str, str],
+        logs: Path,
+        say: Callable[[str], None],
+        watch: Callable[[], str | None] = lambda: None,
     ) -> None:
+        """
+        Args:
+            say: told one line for each change of state.
+            watch: looks after what is no child, every few seconds; answers a line where something changed.
+        """
+        self._watch = watch
         self._children = [_Child(service) for service in services]
         self._environment = dict(environment)
         self._logs = logs
@@ -83,7 +98,12 @@ class Supervisor:
         try:
             for child in self._children:
                 self._start(child)
+            watch_at = 0.0
             while not self._stopping.wait(POLL_SECONDS):
+                if time.monotonic() >= watch_at:
+                    watch_at = time.monotonic() + WATCH_SECONDS
+                    if line := self._watch():
+                        self._say(line)
                 for child in self._children:
                     self._look_after(child)
         finally:
@@ -118,12 +138,16 @@ class Supervisor:
     def _look_after(self, child: _Child) -> None:
         now = time.monotonic()
         if child.process is None:
-            if now >= child.restart_at:
+            if now >= child.restart_at and not child.given_up:
                 self._start(child)
             return
         code = child.process.poll()
         if code is not None:
             _end_group(child.process, signal.SIGKILL)
+            if code == child.service.mistake_code:
+                child.process, child.given_up = None, True
+                self._say(f"{child.service.name}: not started again, for a setting is wrong; mend it and start anew")
+                return
             if now - child.started > HEALTHY_AFTER_SECONDS:
                 child.backoff = FIRST_BACKOFF_SECONDS
             self._say(

@@ -283,3 +283,25 @@ def test_a_folder_that_cannot_be_is_refused_in_words(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot use the folder"), only_one(tmp_path / "file" / "up.lock", "it"):
         pass
+
+
+def test_a_child_that_says_a_setting_is_wrong_is_not_started_again(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    code = "import pathlib, sys; pathlib.Path(sys.argv[1]).open('a').write('x'); sys.exit(2)"
+    service = Service("picky", python(code, runs), mistake_code=2)
+    lines: list[str] = []
+    supervisor = Supervisor([service], {}, tmp_path / "logs", lines.append)
+    run_until(supervisor, lambda: any("not started again" in line for line in lines))
+    assert runs.read_text() == "x"
+    assert lines == ["picky: running", lines[-1]] or len(lines) == 1
+
+
+def test_what_is_no_child_is_watched_and_a_change_is_said(tmp_path: Path) -> None:
+    answers = iter([None, "database: ended, started again"])
+    lines: list[str] = []
+    service = Service("sleeper", python("import time; time.sleep(600)"))
+    supervisor = Supervisor([service], {}, tmp_path / "logs", lines.append, lambda: next(answers, None))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(supervision, "WATCH_SECONDS", 0.1)
+        run_until(supervisor, lambda: "database: ended, started again" in lines)
+    assert lines.count("database: ended, started again") == 1

@@ -133,9 +133,13 @@ def _facts(one: SymbolHealth) -> Table:
         table.add_row("  last closed minute", "none yet")
     else:
         table.add_row("  last closed minute", f"{shown(one.last_minute)}, closed {_ago(one.age_seconds)}")
-    table.add_row("  gaps", f"{one.open_gaps:,} open, {one.recent_open_gaps:,} of the last seven days")
+    table.add_row(
+        "  gaps", f"{one.open_gaps:,} open now, {one.recent_open_gaps:,} of them in the last seven days of its data"
+    )
     if (collector := one.collector) is not None:
-        table.add_row("  collector", escape(f"{collector.message}; heard {_ago(collector.heartbeat_age_seconds)}"))
+        table.add_row(
+            "  collector", escape(f"{collector.message}; its heartbeat {_ago(collector.heartbeat_age_seconds)}")
+        )
         table.add_row("  spool", f"{collector.spooled_minutes:,} minutes" if collector.spooled_minutes else "empty")
     if (last := one.last_decision) is not None:
         what = f"{last.type} by {last.strategy} on {last.interval}"

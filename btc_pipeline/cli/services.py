@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -45,7 +46,7 @@ def up(
     with only_one(settings.data_dir / "up.lock", "btc-pipeline up"):
         _check_ports(settings)
         server = None if settings.db_host else EmbeddedServer(settings.data_dir)
-        ours = server is not None and not server.running()
+        _check_replay_file(settings)
         _say(replay_line(settings) if settings.feed == "replay" else f"data in {settings.data_dir}")
         open_database(settings)
         environment = dagster_environment(settings)
@@ -55,8 +56,9 @@ def up(
             [sys.executable, "-m", "btc_pipeline.defs.launch"], env={**os.environ, **environment}, check=True
         )
         _say("starting the collector, the Dagster UI and the API; Ctrl-C stops everything")
-        Supervisor(_services(settings), environment, settings.data_dir / "logs", _say).run()
-        if server is not None and ours:
+        watch = partial(_keep_running, server)
+        Supervisor(_services(settings), environment, settings.data_dir / "logs", _say, watch).run()
+        if server is not None:
             _stop_database(server)
         _say("stopped")
 
@@ -88,6 +90,7 @@ def _feed_services(settings: Settings) -> Iterator[Service]:
             [sys.executable, "-m", "btc_pipeline.exchanges.replay"],
             _listens("127.0.0.1", settings.replay.port),
             f"REPLAY exchange at {settings.hyperliquid.websocket_url}",
+            mistake_code=2,
         )
     metrics = settings.collector
     yield Service(
@@ -95,6 +98,7 @@ def _feed_services(settings: Settings) -> Iterator[Service]:
         [sys.executable, "-m", "btc_pipeline.collector"],
         _listens(metrics.metrics_host, metrics.metrics_port),
         f"metrics at http://{metrics.metrics_host}:{metrics.metrics_port}/metrics",
+        mistake_code=2,
     )
 
 
@@ -197,6 +201,23 @@ def _listens(host: str, port: int) -> Callable[[], bool]:
             return probe.connect_ex((host, port)) == 0
 
     return ask
+
+
+def _check_replay_file(settings: Settings) -> None:
+    file = settings.replay.file
+    if settings.feed == "replay" and file is not None and not file.is_file():
+        raise UserError(f"BTC_PIPELINE_REPLAY__FILE: there is no file {file}.", field="file")
+
+
+def _keep_running(server: EmbeddedServer | None) -> str | None:
+    """Starts the embedded server again if it ended; what happened, in a line."""
+    if server is None or server.running():
+        return None
+    try:
+        server.ensure_running()
+    except UserError as error:
+        return f"database: ended, and cannot be started: {error}"
+    return "database: ended, started again"
 
 
 def _stop_database(server: EmbeddedServer) -> None:

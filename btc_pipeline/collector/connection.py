@@ -134,7 +134,10 @@ class VenueConnection:
 
     async def _wait(self, reason: str, *, answered: bool) -> None:
         until = self._clock.monotonic() + self._backoff.next(answers=answered)
-        self._state("rest_only" if self._rest_answers() else "unreachable", reason)
+        if self._rest_answers():
+            self._state("rest_only", f"the stream broke ({reason}): minutes come from REST, and it is dialled again")
+        else:
+            self._state("unreachable", reason)
         while (left := until - self._clock.monotonic()) > 0:
             await self._clock.sleep(min(left, TICK_SECONDS))
             if not answered and self._rest_answers():

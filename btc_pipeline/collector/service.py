@@ -238,13 +238,16 @@ class Collector:
     async def _repair(self, venue: Venue, feed: SymbolCollector) -> None:
         """Finds gaps in the database and fills them from REST."""
         await self._clock.sleep(FIRST_REPAIR_SECONDS)
+        # What is missing at the first look was missed while no collector ran.
+        reason = GapReason.COLLECTOR_DOWN
         while True:
             # What is spooled would come after what REST says now, and is older.
-            if not self._lander.spooled_minutes:
-                await self._repair_once(venue, feed)
+            if not self._lander.spooled_minutes and await self._repair_once(venue, feed, reason):
+                reason = GapReason.UNKNOWN
             await self._clock.sleep(REPAIR_SECONDS)
 
-    async def _repair_once(self, venue: Venue, feed: SymbolCollector) -> None:
+    async def _repair_once(self, venue: Venue, feed: SymbolCollector, reason: GapReason) -> bool:
+        """Whether the database could be asked."""
         try:
             report = await repair(
                 self._store,
@@ -254,12 +257,13 @@ class Collector:
                 clock=self._clock,
                 now_minute=int(self._clocks[venue.name].now() // 60),
                 omitted=self._omitted,
-                reason=GapReason.COLLECTOR_DOWN,
+                reason=reason,
             )
         except DatabaseAwayError as error:
             log.warning("repair waits", symbol=feed.symbol, reason=str(error))
-        else:
-            self._metrics.open_gaps.labels(feed.symbol).set(report.missing)
+            return False
+        self._metrics.open_gaps.labels(feed.symbol).set(report.missing)
+        return True
 
     async def _heartbeat(self) -> None:
         others_retired = False
@@ -344,10 +348,13 @@ class Collector:
         if connection == "streaming":
             state.connected_at = self._clock.now()
         state.connection, state.message = connection, message
+        replay = self._feed == "replay"
+        name = f"{venue.name} (REPLAY)" if replay else venue.name
+        hint = "" if replay else f" {NO_INTERNET}"
         lines = {
-            "streaming": f"collector: collecting {', '.join(venue.symbols)} from {venue.name}",
-            "rest_only": f"collector: the stream of {venue.name} broke ({message}); REST goes on, dialling again",
-            "unreachable": f"collector: {venue.name} cannot be reached ({message}); trying again. {NO_INTERNET}",
+            "streaming": f"collector: collecting {', '.join(venue.symbols)} from {name}",
+            "rest_only": f"collector: {name}: {message}",
+            "unreachable": f"collector: {name} cannot be reached ({message}); trying again.{hint}",
         }
         if connection in lines and connection != state.said:
             state.said = connection

@@ -144,9 +144,9 @@ def assess_health(rows: Mapping[str, Sequence[Row]], settings: Settings, now: da
     for symbol in sorted({*by_symbol, *collectors}):
         collector = collectors.get(symbol)
         at = times.get(symbol, now)
-        making = bool(by_symbol.get(symbol, {}).get("touched_days"))
+        pending = _pending(collector, by_symbol.get(symbol, {}))
         readiness = tuple(
-            _readiness(one, stored.get(symbol, {}), to_minute(at), making=making) for one in strategies if collector
+            _readiness(one, stored.get(symbol, {}), to_minute(at), pending) for one in strategies if collector
         )
         symbols.append(_symbol(symbol, by_symbol.get(symbol, {}), collector, decisions.get(symbol), readiness, at))
     problems = tuple(f"{one.symbol}: {problem}" for one in symbols for problem in one.problems)
@@ -155,15 +155,22 @@ def assess_health(rows: Mapping[str, Sequence[Row]], settings: Settings, now: da
     return HealthReport(status, now.replace(microsecond=0), settings.feed, problems, warnings, tuple(symbols))
 
 
+def _pending(collector: CollectorHealth | None, row: Row) -> str | None:
+    """What bars that are not there wait for, as long as it is not the market."""
+    if collector is not None and collector.accounted_until is None:
+        return "the exchange has not given its history yet"
+    return "its bars are still being made from the minutes" if row.get("touched_days") else None
+
+
 def _readiness(
-    at_work: StrategyOnInterval, bars: Mapping[Interval, StoredBars], now: int, *, making: bool
+    at_work: StrategyOnInterval, bars: Mapping[Interval, StoredBars], now: int, pending: str | None
 ) -> Readiness:
-    """Readiness, except where minutes have come and nobody has made a bar of them: then there is no date to give."""
+    """Readiness, except where no bar has been made yet for a reason that will pass: then there is no date to give."""
     found = assess_readiness(at_work, bars, now)
     own = bars.get(at_work.interval)
-    if found.ready or not making or (own is not None and len(own.time)):
+    if found.ready or pending is None or (own is not None and len(own.time)):
         return found
-    return replace(found, first_due=None, reason="its bars are still being made from the minutes")
+    return replace(found, first_due=None, reason=pending)
 
 
 def _symbol(

@@ -43,7 +43,7 @@ class Heard:
 
     def reasons(self) -> list[str]:
         """Why connections were given up."""
-        return [why for _, state, why in self.states if state in ("rest_only", "unreachable")]
+        return [why.partition("(")[2].partition(")")[0] for _, state, why in self.states if state == "rest_only"]
 
 
 class Sink:

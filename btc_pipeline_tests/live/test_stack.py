@@ -163,6 +163,14 @@ def collector_check(stack: Stack) -> bool | None:
     return None if ran is None or ran["evaluation"] is None else bool(ran["evaluation"]["success"])
 
 
+def test_a_database_that_was_killed_is_started_again(stack: Stack) -> None:
+    server, *_ = postgres_of(stack.folder)
+    server.kill()
+    server.wait(20)
+    until(lambda: "database: ended, started again" in (stack.folder / "up.txt").read_text())
+    until(stack.is_well)
+
+
 def test_after_a_kill_of_everything_nothing_is_lost_and_nothing_twice(stack: Stack) -> None:
     everyone = family(stack.pid)
     for one in [*everyone, *postgres_of(stack.folder)]:

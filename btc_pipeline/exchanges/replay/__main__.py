@@ -16,7 +16,7 @@ def main() -> None:
         settings = load_settings().replay
         run(ReplayPlan(settings.port, settings.file, settings.seed), partial(print, flush=True))
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"STATE exchange: {error}", flush=True)
         sys.exit(2)
 
 
