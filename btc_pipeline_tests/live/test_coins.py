@@ -116,7 +116,7 @@ def test_the_command_says_that_cbbtc_is_btc_and_refuses_an_unknown_coin_with_exi
         assert said[-1] == "symbol 'ETHH.HYPERLIQUID': HYPERLIQUID has no coin 'ETHH'. Did you mean ETH?"
         assert chosen.exchange_state()["counters"]["received"] == {}
         chosen.start(COLLECTOR, BTC_PIPELINE_SYMBOLS='["cbBTC"]')
-        wait_for(lambda: "collecting BTC from HYPERLIQUID" in chosen.said())
+        wait_for(lambda: "collecting BTC from HYPERLIQUID (REPLAY)" in chosen.said())
         assert chosen.said()[-2] == "cbBTC is BTC here: Hyperliquid's perpetual"
         wait_for(lambda: query(chosen.database, "SELECT DISTINCT symbol FROM candles") == [("BTC",)])
         assert chosen.exchange_state()["counters"]["subscriptions"] == {"candle BTC": 1}
