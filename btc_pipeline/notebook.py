@@ -11,7 +11,7 @@ from btc_pipeline.market.instruments import Instrument
 from btc_pipeline.market.intervals import MINUTE, MINUTES_PER_DAY, Interval
 from btc_pipeline.market.resampling import UsabilityRule
 from btc_pipeline.pipeline.catalogue import build_catalogue
-from btc_pipeline.settings import load_settings
+from btc_pipeline.settings import Settings, load_settings
 from btc_pipeline.storage.address import open_database
 from btc_pipeline.storage.candles import READ_WINDOW, first_and_last_minute, to_arrow
 from btc_pipeline.storage.connection import Database
@@ -85,7 +85,7 @@ def load_candles(
     frame = _utc(table.to_pandas())
     if align == "right":
         frame["time"] = _closes(frame["time"], grid)
-    return frame.astype({"trades": "Int64"}).set_index("time")
+    return _labelled(frame.astype({"trades": "Int64"}).set_index("time"), settings)
 
 
 def load_decisions(
@@ -112,13 +112,19 @@ def load_decisions(
         UserError: unknown symbol or interval, or a time that cannot be read.
     """
     grid = Interval.parse(interval)
-    database = database or open_database(load_settings())
-    with database.arrow() as cursor:
+    settings = load_settings()
+    with (database or open_database(settings)).arrow() as cursor:
         instrument = find_instrument(cursor, symbol)
         moment = _moment(as_of, "as_of", _LATEST)
         cursor.execute(DECISIONS, (instrument.symbol, grid.name, *_window(start, end), moment, strategy or ""))
         frame = _utc(cursor.fetch_arrow_table().to_pandas())
-    return frame.astype({"target": "Int64"}).set_index("time")
+    return _labelled(frame.astype({"target": "Int64"}).set_index("time"), settings)
+
+
+def _labelled(frame: pd.DataFrame, settings: Settings) -> pd.DataFrame:
+    """A frame that says where its numbers are from: `attrs["feed"]` is live, or replay (`BTC_PIPELINE_FEED=replay`)."""
+    frame.attrs["feed"] = settings.feed
+    return frame
 
 
 def _make_table(

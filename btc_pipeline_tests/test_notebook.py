@@ -54,6 +54,7 @@ def world(module_database: Database, tmp_path_factory: pytest.TempPathFactory) -
 def test_candles_have_the_same_types_with_rows_and_without(world: Database, symbol: str, interval: str) -> None:
     frame = load_candles(symbol, interval, database=world)
     assert (len(frame) > 0) == (symbol == SYMBOL)
+    assert frame.attrs == {"feed": "live"}
     assert frame.index.name == "time"
     assert frame.index.dtype == UTC_MICROSECONDS
     assert frame.index.is_monotonic_increasing

@@ -52,7 +52,9 @@ def unknown_symbol(symbol: str, known: list[str]) -> str:
     if near:
         return f"symbol {symbol!r} has no data here. Did you mean {near[0]}?"
     stored = (
-        f"stored: {', '.join(known)}" if known else "nothing is stored yet: btc-pipeline import-candles FILE --symbol"
+        f"stored: {', '.join(known)}"
+        if known
+        else "nothing is stored yet: btc-pipeline up, or btc-pipeline import-candles FILE --symbol NAME.VENUE"
     )
     return f"symbol {symbol!r} has no data here; {stored}."
 
