@@ -95,11 +95,12 @@ class StrategySettings(_Section):
     _intervals = field_validator("intervals")(_canonical_intervals)
 
 
-class HyperliquidSettings(_Section):
-    """Where Hyperliquid is."""
+class VenueSettings(_Section):
+    """Where a venue is, if not at its usual addresses."""
 
-    websocket_url: str = Field("wss://api.hyperliquid.xyz/ws", pattern=r"^wss?://")
-    api_url: str = Field("https://api.hyperliquid.xyz", pattern=r"^https?://")
+    websocket_url: str | None = Field(None, pattern=r"^wss?://")
+    api_url: str | None = Field(None, pattern=r"^https?://", description="without a path")
+    archive_url: str | None = Field(None, pattern=r"^https?://")
 
 
 class ReplaySettings(_Section):
@@ -119,6 +120,32 @@ class CollectorSettings(_Section):
     omitted_minutes: Literal["gap", "quiet"] = Field(
         "gap", description="what a closed minute is that REST leaves out, though it gives those around it"
     )
+    trades: bool = Field(
+        default=False, description="take the trades, too: volumes that candles lack, and a check of those they have"
+    )
+    keep_trades_days: int = Field(0, ge=0, description="how long raw trades are kept; 0: they are not")
+
+
+class CrossCheckSettings(_Section):
+    """Two symbols whose closes are compared, minute by minute."""
+
+    symbol: str
+    against: str
+    alert_bps: float = Field(30.0, gt=0, description="distance of the basis from its rolling median, in basis points")
+    alert_minutes: int = Field(3, ge=1, description="so many minutes in a row")
+    median_minutes: int = Field(1_440, ge=10, description="of how many minutes the median is")
+
+    @field_validator("symbol", "against")
+    @classmethod
+    def _symbols(cls, symbol: str) -> str:
+        canonical: str = _value_error(canonical_symbol, symbol)
+        return canonical
+
+    @model_validator(mode="after")
+    def _two(self) -> Self:
+        if self.symbol == self.against:
+            raise ValueError(f"{self.symbol} cannot be checked against itself: name a symbol of another venue")
+        return self
 
 
 class Settings(BaseSettings):
@@ -147,8 +174,10 @@ class Settings(BaseSettings):
     feed: Literal["live", "replay"] = Field("live", description="real exchanges, or the local one in their place")
     symbols: tuple[str, ...] = Field(("BTC",), description="what the collector collects")
     collector: CollectorSettings = Field(default_factory=CollectorSettings)
-    hyperliquid: HyperliquidSettings = Field(default_factory=HyperliquidSettings)
+    venues: dict[str, VenueSettings] = Field(default_factory=dict, description="addresses, by a venue's name")
+    venues_folder: Path = Field(PROJECT / "venues", description="a user's own venues, one or more a file")
     replay: ReplaySettings = Field(default_factory=ReplaySettings)
+    cross_checks: tuple[CrossCheckSettings, ...] = ()
 
     start_date: date = Field(date(2015, 1, 1), description="first daily partition")
     usability: UsabilitySettings = Field(default_factory=UsabilitySettings)
@@ -163,7 +192,13 @@ class Settings(BaseSettings):
 
     _standard = field_validator("standard_intervals")(_canonical_intervals)
 
-    @field_validator("data_dir", "strategies_folder")
+    @field_validator("venues", mode="before")
+    @classmethod
+    def _venue_names(cls, venues: Any) -> Any:
+        """The environment's names come in small letters."""
+        return {str(name).upper(): one for name, one in venues.items()} if isinstance(venues, Mapping) else venues
+
+    @field_validator("data_dir", "strategies_folder", "venues_folder")
     @classmethod
     def _absolute(cls, path: Path) -> Path:
         """Child processes may have another working directory."""
@@ -185,9 +220,6 @@ class Settings(BaseSettings):
                 folder = folder.with_name(folder.name + REPLAY_SUFFIX)
             object.__setattr__(self, "data_dir", folder)
             object.__setattr__(self, "db_host", None)
-            local = f"127.0.0.1:{self.replay.port}"
-            endpoints = HyperliquidSettings(websocket_url=f"ws://{local}/ws", api_url=f"http://{local}")
-            object.__setattr__(self, "hyperliquid", endpoints)
         return self
 
     @classmethod

@@ -89,7 +89,7 @@ def _feed_services(settings: Settings) -> Iterator[Service]:
             "exchange",
             [sys.executable, "-m", "btc_pipeline.exchanges.replay"],
             _listens("127.0.0.1", settings.replay.port),
-            f"REPLAY exchange at {settings.hyperliquid.websocket_url}",
+            f"REPLAY exchange at http://127.0.0.1:{settings.replay.port}/replay/state",
             mistake_code=2,
         )
     metrics = settings.collector

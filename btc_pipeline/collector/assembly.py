@@ -10,8 +10,7 @@ from btc_pipeline.collector.metrics import Metrics
 from btc_pipeline.collector.service import Collector, Venue
 from btc_pipeline.collector.spool import Spool
 from btc_pipeline.collector.store import MinuteStore
-from btc_pipeline.errors import UserError
-from btc_pipeline.exchanges.venues import rest_client, stream_client
+from btc_pipeline.exchanges.venues import require_provider
 from btc_pipeline.market.instruments import split_symbol
 from btc_pipeline.settings import Settings
 from btc_pipeline.timing.clock import Clock
@@ -54,12 +53,7 @@ def _venues(settings: Settings, clock: Clock) -> list[Venue]:
         symbols.setdefault(split_symbol(symbol)[0], []).append(symbol)
     venues = []
     for name, of_venue in symbols.items():
-        rest, stream = rest_client(settings, name, clock), stream_client(settings, name)
-        if rest is None or stream is None:
-            raise UserError(
-                f"symbols: {of_venue[0]!r} cannot be collected, for there is no client for {name}: "
-                "use BTC or NAME.HYPERLIQUID.",
-                field="symbols",
-            )
+        provider = require_provider(settings, name, of_venue[0])
+        rest, stream = provider.rest(provider.addresses, clock), provider.stream(provider.addresses)
         venues.append(Venue(name, rest, stream, tuple(of_venue)))
     return venues

@@ -16,7 +16,7 @@ import structlog
 from btc_pipeline.collector.quality import OpenGap
 from btc_pipeline.collector.store import Landed, Landing, MinuteStatus
 from btc_pipeline.collector.validation import accept
-from btc_pipeline.exchanges.base import NO_DECIMALS, History, Unreadable, VenueError, VenueRest
+from btc_pipeline.exchanges.base import NO_DECIMALS, History, Unreadable, VenueError, VenueRest, look_back_minutes
 from btc_pipeline.market.candles import Scale
 from btc_pipeline.market.gaps import GapReason
 from btc_pipeline.market.intervals import MINUTES_PER_DAY
@@ -109,7 +109,7 @@ async def repair(
     """Fills gaps from REST, once; to be called again every few minutes.
 
     Args:
-        window: epoch minutes [start, end) whose whole days are looked at; all that the venue still has by default.
+        window: epoch minutes [start, end) whose whole days are looked at; what live work looks back on by default.
         now_minute: the epoch minute that the exchange's clock shows; it has not closed.
         omitted: what a minute is that REST leaves out though it gives those around it: a gap, or quiet.
         reason: of gaps that nobody has explained yet.
@@ -118,8 +118,9 @@ async def repair(
     Raises:
         DatabaseAwayError: the database is not there. A venue that is not is reported.
     """
-    edge = now_minute - rest.retention_minutes + 1
-    start, end = window or (edge - MINUTES_PER_DAY, now_minute)
+    kept = rest.retention_minutes
+    edge = 0 if kept is None else now_minute - kept + 1
+    start, end = window or (now_minute - look_back_minutes(rest) - MINUTES_PER_DAY, now_minute)
     days = range(start // MINUTES_PER_DAY, -(-end // MINUTES_PER_DAY))
     report = RepairReport(symbol, gaps=await store.record_gaps(symbol, days, reason=reason))
     report.found = report.missing
@@ -133,7 +134,8 @@ async def repair(
     asked = [gap for gap in left if gap.end > edge and any(one.start <= gap.start < one.end for one in due)]
     report.vouched = await _explain(store, rest, symbol, asked, told, clock.now(), now_minute, omitted, report.error)
     report.gaps = await store.record_gaps(symbol, days, reason=reason) if lost or asked else left
-    await _warn(store, symbol, report.gaps, edge, now_minute, rest.retention_minutes)
+    if kept is not None:
+        await _warn(store, symbol, report.gaps, edge, now_minute, kept)
     if report.requests:
         log.info(
             "repair",

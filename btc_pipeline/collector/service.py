@@ -32,6 +32,7 @@ from btc_pipeline.exchanges.base import (
     VenueStream,
 )
 from btc_pipeline.market.gaps import GapReason
+from btc_pipeline.market.instruments import split_symbol
 from btc_pipeline.timing.clock import Clock
 
 log = structlog.get_logger(__name__)
@@ -192,7 +193,7 @@ class Collector:
         backoff = Backoff(self._random)
         while True:
             try:
-                listed = await venue.rest.coins()
+                listed = await venue.rest.coins([split_symbol(symbol)[1] for symbol in venue.symbols])
             except VenueError as error:
                 self._turn(venue, "unreachable", str(error))
                 await self._clock.sleep(backoff.next(answers=_is_answer(error)))

@@ -10,7 +10,7 @@ from btc_pipeline.collector.book import Heard, MinuteBook
 from btc_pipeline.collector.exchange_clock import ExchangeClock
 from btc_pipeline.collector.progress import Progress
 from btc_pipeline.collector.validation import accept, refusal
-from btc_pipeline.exchanges.base import History, Minute, Unreadable, VenueRest
+from btc_pipeline.exchanges.base import History, Minute, Unreadable, VenueRest, look_back_minutes
 from btc_pipeline.market.candles import Scale
 from btc_pipeline.market.intervals import MINUTES_PER_DAY
 from btc_pipeline.market.validity import offences
@@ -186,7 +186,7 @@ class SymbolCollector:
             # At first, too: who was not there at the usual time has missed an audit.
             start = min(start, end - AUDIT_MINUTES)
             reason = "REST differs" if first else "daily audit"
-        checked = await self._check(max(start, end - self._rest.retention_minutes), end, reason)
+        checked = await self._check(max(start, end - look_back_minutes(self._rest)), end, reason)
         if first or audit:
             self._audited_day = day
         return checked

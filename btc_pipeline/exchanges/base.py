@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from btc_pipeline.market.candles import UNKNOWN_TRADES, Scale
+from btc_pipeline.market.intervals import MINUTES_PER_DAY
 
 NO_DECIMALS: Final = Scale(0, 0, 0)
+LIVE_LOOK_BACK_MINUTES: Final = 14 * MINUTES_PER_DAY
+"""How far back live work asks a venue that has everything; what is older is a download's affair."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +67,12 @@ class Coin:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A row or frame that could not be taken: why, and all of it as text."""
+    """A row or frame that could not be taken: why, and all of it as text; its minute and coin as far as known."""
 
     reason: str
     payload: str
     time: int | None = None
+    coin: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,11 +155,16 @@ class VenueRest(Protocol):
     """A venue's REST: everything the collector and repair ask it."""
 
     venue: str
-    retention_minutes: int
-    """How many of the newest minutes the venue still gives."""
 
-    async def coins(self) -> dict[str, Coin]:
-        """What is traded, by the venue's own name."""
+    @property
+    def retention_minutes(self) -> int | None:
+        """How many of the newest minutes the venue still gives; None: all since it listed the coin."""
+
+    async def coins(self, wanted: Collection[str]) -> dict[str, Coin]:
+        """What is traded, by the venue's own name: at least those of the wanted that exist.
+
+        Where one does not exist, as many others as the venue tells without ado, for a hint.
+        """
 
     async def history(self, coin: str, start: int, end: int) -> History:
         """The minutes that open in the epoch minutes [start, end), as far as the venue still has them."""
@@ -165,3 +174,10 @@ class VenueRest(Protocol):
 
     async def close(self) -> None:
         """Ends its connections."""
+
+
+def look_back_minutes(rest: VenueRest) -> int:
+    """How many of the newest minutes live work asks a venue for."""
+    if rest.retention_minutes is None:
+        return LIVE_LOOK_BACK_MINUTES
+    return min(rest.retention_minutes, LIVE_LOOK_BACK_MINUTES)

@@ -49,7 +49,7 @@ async def _repair_days(
     store = MinuteStore(database_uri)
     try:
         start, end = days.start * MINUTES_PER_DAY, days.stop * MINUTES_PER_DAY
-        if settings.feed == "live":
+        if settings.feed == "live" and rest.retention_minutes is not None:
             # A replayed exchange may live at another time; the real one lives now, give or take its clock.
             start = max(start, int(clock.now() // 60) - rest.retention_minutes)
         if not len(await store.holes(instrument.symbol, start, max(start, end))):

@@ -75,8 +75,8 @@ def own_ports() -> dict[str, str]:
     ports = dict(zip((*PORTS, "nobody"), map(str, free_ports(len(PORTS) + 1)), strict=True))
     nobody = f"127.0.0.1:{ports.pop('nobody')}"
     return ports | {
-        "BTC_PIPELINE_HYPERLIQUID__WEBSOCKET_URL": f"ws://{nobody}/ws",
-        "BTC_PIPELINE_HYPERLIQUID__API_URL": f"http://{nobody}",
+        "BTC_PIPELINE_VENUES__HYPERLIQUID__WEBSOCKET_URL": f"ws://{nobody}/ws",
+        "BTC_PIPELINE_VENUES__HYPERLIQUID__API_URL": f"http://{nobody}",
     }
 
 

@@ -19,7 +19,7 @@ from btc_pipeline.collector.service import Collector
 from btc_pipeline.collector.store import MinuteStore
 from btc_pipeline.exchanges.base import Minute
 from btc_pipeline.exchanges.replay import Behaviour, Fault, Market, ReplayExchange
-from btc_pipeline.settings import HyperliquidSettings, Settings
+from btc_pipeline.settings import Settings, VenueSettings
 from btc_pipeline.storage.connection import Database
 from btc_pipeline.timing.clock import LoopClock
 from btc_pipeline.timing.loops import VirtualLoop
@@ -122,8 +122,8 @@ def live(
         await exchange.start()
         for fault in faults:
             exchange.inject(fault)
-        endpoints = HyperliquidSettings(websocket_url=exchange.websocket_url, api_url=exchange.api_url)
-        chosen = Settings(data_dir=folder, hyperliquid=endpoints, **dict(settings or {}))  # type: ignore[arg-type]
+        venues = {"HYPERLIQUID": VenueSettings(websocket_url=exchange.websocket_url, api_url=exchange.api_url)}
+        chosen = Settings(data_dir=folder, venues=venues, **dict(settings or {}))  # type: ignore[arg-type]
         world = World(exchange, chosen, clock, database.uri, seed)
         try:
             await script(world)

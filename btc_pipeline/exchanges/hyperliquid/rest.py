@@ -7,6 +7,7 @@ still be forming. Too many requests are answered 429 with the body `null`.
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from typing import Any, Final
 
 import httpx
@@ -60,7 +61,7 @@ class HyperliquidRest:
         """Weight of the last minute."""
         return self._budget.spent
 
-    async def coins(self) -> dict[str, Coin]:
+    async def coins(self, wanted: Collection[str]) -> dict[str, Coin]:  # noqa: ARG002 one answer has all
         answer = await self._ask({"type": "meta"}, LIGHT_WEIGHT * 10)
         try:
             return {row["name"]: _coin(row) for row in answer["universe"]}
