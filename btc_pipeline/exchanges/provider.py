@@ -9,23 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from btc_pipeline.exchanges.addresses import Addresses
 from btc_pipeline.exchanges.base import VenueRest, VenueStream
 from btc_pipeline.timing.clock import Clock
-
-
-@dataclass(frozen=True, slots=True)
-class Addresses:
-    """Where a venue is.
-
-    Attributes:
-        websocket_url: of its market data.
-        api_url: of its REST, without a path.
-        archive_url: of its public files, if it has any.
-    """
-
-    websocket_url: str
-    api_url: str
-    archive_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

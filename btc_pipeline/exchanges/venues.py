@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from typing import Final
 
 from btc_pipeline.errors import UnknownNameError, UserError
+from btc_pipeline.exchanges.addresses import Addresses
 from btc_pipeline.exchanges.base import VenueRest, VenueStream
 from btc_pipeline.exchanges.hyperliquid.provider import PROVIDER as HYPERLIQUID
-from btc_pipeline.exchanges.provider import Addresses, Provider, VenueArchive
+from btc_pipeline.exchanges.provider import Provider, VenueArchive
+from btc_pipeline.exchanges.replayed import PATHS, replayed_addresses
 from btc_pipeline.settings import Settings
 from btc_pipeline.timing.clock import Clock
 
 BUILT_IN: Final = (HYPERLIQUID,)
-
-REPLAYED: Final[Mapping[str, Addresses]] = {
-    "HYPERLIQUID": Addresses("/ws", ""),
-    "BYBIT": Addresses("/bybit/v5/public/linear", "/bybit"),
-    "BINANCE": Addresses("/binance/ws", "/binance", "/binance/archive"),
-    "BINANCE_UM": Addresses("/binance-um/market/ws", "/binance-um", "/binance-um/archive"),
-}
-"""Paths of the venues that the replay exchange plays."""
 
 
 def providers(settings: Settings) -> dict[str, Provider]:
@@ -50,7 +43,7 @@ def require_provider(settings: Settings, venue: str, symbol: str) -> Provider:
         raise UnknownNameError(
             f"symbol {symbol!r}: there is no client for {venue}; {hint}There are {listed}.", field="symbol"
         )
-    if settings.feed == "replay" and venue not in REPLAYED:
+    if settings.feed == "replay" and venue not in PATHS:
         raise UserError(f"symbol {symbol!r}: the replay exchange does not play {venue}.", field="symbol")
     return known[venue]
 
@@ -76,10 +69,8 @@ def archive_of(settings: Settings, venue: str) -> VenueArchive | None:
 
 
 def _addresses(settings: Settings, provider: Provider) -> Addresses:
-    if settings.feed == "replay" and provider.name in REPLAYED:
-        paths, host = REPLAYED[provider.name], f"127.0.0.1:{settings.replay.port}"
-        archive = None if paths.archive_url is None else f"http://{host}{paths.archive_url}"
-        return Addresses(f"ws://{host}{paths.websocket_url}", f"http://{host}{paths.api_url}", archive)
+    if settings.feed == "replay" and provider.name in PATHS:
+        return replayed_addresses(provider.name, "127.0.0.1", settings.replay.port)
     own = settings.venues.get(provider.name)
     if own is None:
         return provider.addresses

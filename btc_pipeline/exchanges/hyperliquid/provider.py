@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from btc_pipeline.exchanges.addresses import Addresses
 from btc_pipeline.exchanges.hyperliquid.rest import HyperliquidRest
 from btc_pipeline.exchanges.hyperliquid.wire import VENUE, HyperliquidStream
-from btc_pipeline.exchanges.provider import Addresses, Provider
+from btc_pipeline.exchanges.provider import Provider
 
 PROVIDER: Final = Provider(
     name=VENUE,

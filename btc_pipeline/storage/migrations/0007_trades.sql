@@ -4,7 +4,7 @@
 CREATE TABLE trades (
     time      timestamptz NOT NULL,
     symbol    text NOT NULL,
-    trade_id  bigint NOT NULL,
+    trade_id  text NOT NULL,
     price     double precision NOT NULL,
     size      double precision NOT NULL,
     taker_buy boolean NOT NULL,
