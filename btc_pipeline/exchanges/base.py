@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from btc_pipeline.market.candles import UNKNOWN_TRADES, Scale
 from btc_pipeline.market.intervals import MINUTES_PER_DAY
 
 NO_DECIMALS: Final = Scale(0, 0, 0)
+MINUTE_MS: Final = 60_000
 LIVE_LOOK_BACK_MINUTES: Final = 14 * MINUTES_PER_DAY
 """How far back live work asks a venue that has everything; what is older is a download's affair."""
 
@@ -51,9 +52,46 @@ class Minute:
             and _same(self.taker_buy_volume, other.taker_buy_volume)
         )
 
+    def completed_from(self, other: Minute) -> Minute:
+        """Itself, with what only the other tells; as it is where the two contradict each other."""
+        completed = self._filled(other)
+        return completed if completed.same_values(other._filled(self)) else self
+
+    def _filled(self, other: Minute) -> Minute:
+        return replace(
+            self,
+            trades=other.trades if self.trades == UNKNOWN_TRADES else self.trades,
+            quote_volume=other.quote_volume if math.isnan(self.quote_volume) else self.quote_volume,
+            taker_buy_volume=other.taker_buy_volume if math.isnan(self.taker_buy_volume) else self.taker_buy_volume,
+        )
+
 
 def _same(a: float, b: float) -> bool:
     return a == b or (math.isnan(a) and math.isnan(b))
+
+
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """One trade as a venue tells it; price in quote currency, size in base currency.
+
+    Attributes:
+        time_ms: when it was made, in epoch milliseconds.
+        taker_buy: the aggressor bought.
+        id: the venue's own, unique together with time and coin.
+        decimals: those of its price and of its size.
+    """
+
+    time_ms: int
+    price: float
+    size: float
+    taker_buy: bool
+    id: str
+    decimals: Scale
+
+    @property
+    def minute(self) -> int:
+        """The epoch minute that it belongs to."""
+        return self.time_ms // MINUTE_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +131,14 @@ class CandleUpdate:
 
 
 @dataclass(frozen=True, slots=True)
+class TradesTold:
+    """Trades of a coin; some of them may have been told before."""
+
+    coin: str
+    trades: Sequence[Trade]
+
+
+@dataclass(frozen=True, slots=True)
 class Acknowledged:
     """The venue has taken a subscription."""
 
@@ -111,7 +157,7 @@ class Complaint:
     text: str
 
 
-StreamEvent = CandleUpdate | Acknowledged | Pong | Complaint | Unreadable
+StreamEvent = CandleUpdate | TradesTold | Acknowledged | Pong | Complaint | Unreadable
 
 
 class VenueStream(Protocol):
@@ -123,6 +169,9 @@ class VenueStream(Protocol):
 
     def subscribe(self, coin: str) -> str:
         """The frame that asks for a coin's minutes."""
+
+    def subscribe_trades(self, coin: str) -> str | None:
+        """The frame that asks for a coin's trades; None where candles tell everything that trades would."""
 
     def ping(self) -> str:
         """The frame that asks for a pong."""

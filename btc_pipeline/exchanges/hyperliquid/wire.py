@@ -3,22 +3,37 @@
 A candle is `{"t", "T", "s", "i", "o", "c", "h", "l", "v", "n"}`: milliseconds, decimal strings, a count. The
 documentation says that a frame carries a list of them and numbers for prices; the wire carries one object and strings.
 Both are taken. No frame says whether its minute is over.
+
+A trade is `{"coin", "side", "px", "sz", "time", "tid", ...}`; `side` is the aggressor's, B or A (who sells). A
+subscription begins with some thirty trades that were made before it, and `tid` is unique only together with time and
+coin.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
-from btc_pipeline.exchanges.base import Acknowledged, CandleUpdate, Complaint, Minute, Pong, StreamEvent, Unreadable
+from btc_pipeline.exchanges.base import (
+    MINUTE_MS,
+    Acknowledged,
+    CandleUpdate,
+    Complaint,
+    Minute,
+    Pong,
+    StreamEvent,
+    Trade,
+    TradesTold,
+    Unreadable,
+)
 from btc_pipeline.exchanges.decimals import read_decimal
 from btc_pipeline.market.candles import Scale
 
 VENUE: Final = "HYPERLIQUID"
 INTERVAL: Final = "1m"
 PING_SECONDS: Final = 20.0
-MINUTE_MS: Final = 60_000
+_SIDES: Final = {"B": True, "A": False}
 LONGEST_PAYLOAD: Final = 2_000
 
 
@@ -35,17 +50,16 @@ class HyperliquidStream:
         subscription = {"type": "candle", "coin": coin, "interval": INTERVAL}
         return json.dumps({"method": "subscribe", "subscription": subscription})
 
+    def subscribe_trades(self, coin: str) -> str:
+        return json.dumps({"method": "subscribe", "subscription": {"type": "trades", "coin": coin}})
+
     def ping(self) -> str:
         return '{"method":"ping"}'
 
     def read(self, frame: str | bytes) -> Sequence[StreamEvent]:
-        try:
-            # Decimals stay text: a double would have lost how they were written.
-            message = json.loads(frame, parse_float=str)
-        except (ValueError, RecursionError):
-            return [Unreadable("a frame that is no JSON", _shown(frame))]
-        if not isinstance(message, dict):
-            return [Unreadable("a frame that is no object", _shown(frame))]
+        message = read_object(frame)
+        if isinstance(message, Unreadable):
+            return [message]
         channel = message.get("channel")
         read = _CHANNELS.get(channel) if isinstance(channel, str) else None
         return read(message.get("data")) if read else []
@@ -59,12 +73,9 @@ def read_candle(row: object) -> tuple[str, Minute]:
     """
     if not isinstance(row, Mapping):
         raise ValueError("a candle that is no object")
-    missing = [key for key in ("t", "T", "s", "i", "o", "c", "h", "l", "v", "n") if key not in row]
-    if missing:
-        raise ValueError(f"a candle without {', '.join(missing)}")
-    opened, last, trades = (_integer(row, key) for key in ("t", "T", "n"))
-    if opened % MINUTE_MS or last != opened + MINUTE_MS - 1:
-        raise ValueError(f"t {opened} and T {last} are no minute")
+    require(row, ("t", "T", "s", "i", "o", "c", "h", "l", "v", "n"))
+    opened, last, trades = (read_count(row[key], key) for key in ("t", "T", "n"))
+    time = read_minute(opened, last, "t", "T")
     if row["i"] != INTERVAL:
         raise ValueError(f"interval {row['i']!r:.20} instead of {INTERVAL}")
     if not isinstance(row["s"], str):
@@ -73,7 +84,29 @@ def read_candle(row: object) -> tuple[str, Minute]:
     volume, volume_decimals = read_decimal(row["v"], "v")
     decimals = Scale(max(d for _, d in prices), volume_decimals, 0)
     open_, high, low, close = (value for value, _ in prices)
-    return row["s"], Minute(opened // MINUTE_MS, open_, high, low, close, volume, trades, decimals=decimals)
+    return row["s"], Minute(time, open_, high, low, close, volume, trades, decimals=decimals)
+
+
+def read_trade(row: object) -> tuple[str, Trade]:
+    """The coin and the trade of a row.
+
+    Raises:
+        ValueError: it is none; the message says why.
+    """
+    if not isinstance(row, Mapping):
+        raise ValueError("a trade that is no object")
+    missing = [key for key in ("coin", "side", "px", "sz", "time", "tid") if key not in row]
+    if missing:
+        raise ValueError(f"a trade without {', '.join(missing)}")
+    if not isinstance(row["coin"], str):
+        raise ValueError(f"coin {row['coin']!r:.20} is no coin")
+    if not isinstance(row["side"], str) or row["side"] not in _SIDES:
+        raise ValueError(f"side {row['side']!r:.20} is neither B nor A")
+    (price, price_decimals), (size, size_decimals) = (read_decimal(row[key], key) for key in ("px", "sz"))
+    decimals = Scale(price_decimals, size_decimals, 0)
+    return row["coin"], Trade(
+        _integer(row, "time"), price, size, _SIDES[row["side"]], str(_integer(row, "tid")), decimals
+    )
 
 
 def _update(row: object) -> StreamEvent:
@@ -85,17 +118,9 @@ def _update(row: object) -> StreamEvent:
 
 
 def unreadable(row: object, error: ValueError) -> Unreadable:
-    """A row that was refused, with its minute if it has one."""
-    opened = row.get("t") if isinstance(row, Mapping) else None
-    valid = isinstance(opened, int) and 0 <= opened < 1 << 47 and opened % MINUTE_MS == 0
-    return Unreadable(str(error), _shown(json.dumps(row)), opened // MINUTE_MS if valid and opened else None)
-
-
-def _integer(row: Mapping[str, Any], key: str) -> int:
-    value = row[key]
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise ValueError(f"{key} {value!r:.40} is no count")
-    return value
+    """A row that was refused, with its minute and its coin if it has them."""
+    known = row if isinstance(row, Mapping) else {}
+    return frames.unreadable(row, error, known.get("t"), known.get("s"))
 
 
 def _acknowledged(data: object) -> Sequence[StreamEvent]:
@@ -127,18 +152,28 @@ def _candles(data: object) -> Sequence[StreamEvent]:
     return [_update(row) for row in (data if isinstance(data, list) else [data])]
 
 
+def _trades(data: object) -> Sequence[StreamEvent]:
+    """The trades of a frame by coin, and the rows that are none."""
+    told: dict[str, list[Trade]] = {}
+    unread: list[StreamEvent] = []
+    for row in data if isinstance(data, list) else [data]:
+        try:
+            coin, trade = read_trade(row)
+        except ValueError as error:
+            unread.append(Unreadable(str(error), _shown(json.dumps(row))))
+        else:
+            told.setdefault(coin, []).append(trade)
+    return [*(TradesTold(coin, trades) for coin, trades in told.items()), *unread]
+
+
 def _pong(_: object) -> Sequence[StreamEvent]:
     return [Pong()]
 
 
 _CHANNELS: Final[dict[str, Callable[[object], Sequence[StreamEvent]]]] = {
     "candle": _candles,
+    "trades": _trades,
     "pong": _pong,
     "subscriptionResponse": _acknowledged,
     "error": _complaint,
 }
-
-
-def _shown(frame: str | bytes) -> str:
-    text = frame if isinstance(frame, str) else frame.decode(errors="replace")
-    return text[:LONGEST_PAYLOAD]

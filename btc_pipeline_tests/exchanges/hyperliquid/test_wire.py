@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from btc_pipeline.exchanges.base import Acknowledged, CandleUpdate, Complaint, Minute, Pong, Unreadable
+from btc_pipeline.exchanges.base import (
+    Acknowledged,
+    CandleUpdate,
+    Complaint,
+    Minute,
+    Pong,
+    Trade,
+    TradesTold,
+    Unreadable,
+)
 from btc_pipeline.exchanges.hyperliquid.wire import HyperliquidStream, read_candle
 from btc_pipeline.market.candles import Scale
 
@@ -14,6 +24,11 @@ ROW = {
     "t": 1790232180000, "T": 1790232239999, "s": "BTC", "i": "1m",
     "o": "84143.0", "c": "84143.5", "h": "84144.0", "l": "84143.0", "v": "14.27847", "n": 114,
 }  # fmt: skip
+TRADE_ROW = {
+    "coin": "BTC", "side": "A", "px": "84143.0", "sz": "0.00036", "time": 1790232216193, "hash": "0x7ab6",
+    "tid": 1045359869404765, "users": ["0x1", "0x2"],
+}  # fmt: skip
+TRADE = Trade(1790232216193, 84143.0, 0.00036, taker_buy=False, id="1045359869404765", decimals=Scale(0, 5, 0))
 MINUTE = Minute(29837203, 84143.0, 84144.0, 84143.0, 84143.5, 14.27847, 114, decimals=Scale(1, 5, 0))
 STREAM = HyperliquidStream("wss://example.invalid/ws")
 
@@ -97,3 +112,42 @@ def test_what_is_no_json_object_is_kept_as_it_came(frame: str | bytes) -> None:
 @pytest.mark.parametrize("data", [None, 1, "x", [], [1], {"a": 1}])
 def test_a_candle_channel_with_anything_else_breaks_nothing(data: object) -> None:
     assert all(isinstance(event, Unreadable) for event in read({"channel": "candle", "data": data}))
+
+
+def test_trades_are_read_with_the_aggressor_s_side() -> None:
+    bought = TRADE_ROW | {"side": "B", "tid": 7}
+    assert read({"channel": "trades", "data": [TRADE_ROW, bought]}) == [
+        TradesTold("BTC", [TRADE, replace(TRADE, taker_buy=True, id="7")])
+    ]
+    assert TRADE.minute == 29837203
+
+
+def test_a_trade_that_is_none_is_refused_without_the_others() -> None:
+    other = TRADE_ROW | {"coin": "ETH"}
+    told = read({"channel": "trades", "data": [TRADE_ROW | {"side": "C"}, other, TRADE_ROW]})
+    assert told[:2] == [TradesTold("ETH", [TRADE]), TradesTold("BTC", [TRADE])]
+    assert [event.reason for event in told[2:]] == ["side 'C' is neither B nor A"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"px": "8e4"}, "px '8e4' is no decimal number"),
+        ({"sz": "0.1234567890123456"}, "has more than 15 significant digits"),
+        ({"time": -1}, "time -1 is no count"),
+        ({"tid": "7"}, "tid '7' is no count"),
+        ({"coin": 7}, "coin 7 is no coin"),
+        ({"side": ["B"]}, "side ['B'] is neither B nor A"),
+    ],
+)
+def test_a_broken_trade_is_refused_in_words(change: dict[str, object], words: str) -> None:
+    (refused,) = read({"channel": "trades", "data": [TRADE_ROW | change]})
+    assert isinstance(refused, Unreadable)
+    assert words in refused.reason
+
+
+def test_trades_are_asked_for_by_coin() -> None:
+    assert json.loads(STREAM.subscribe_trades("BTC")) == {
+        "method": "subscribe",
+        "subscription": {"type": "trades", "coin": "BTC"},
+    }
