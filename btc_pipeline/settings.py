@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from datetime import date
+from datetime import UTC, date, datetime
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
@@ -37,6 +37,7 @@ from btc_pipeline.indicators.registry import IndicatorSpec
 from btc_pipeline.market.instruments import canonical_symbol
 from btc_pipeline.market.intervals import STANDARD_NAMES, Interval
 from btc_pipeline.market.resampling import UsabilityRule
+from btc_pipeline.market.warm_up import WarmUp
 from btc_pipeline.strategies.decisions import StrategyOnInterval
 from btc_pipeline.strategies.registry import Registry, load_strategies
 
@@ -178,6 +179,10 @@ class Settings(BaseSettings):
     venues_folder: Path = Field(PROJECT / "venues", description="a user's own venues, one or more a file")
     replay: ReplaySettings = Field(default_factory=ReplaySettings)
     cross_checks: tuple[CrossCheckSettings, ...] = ()
+    warmup: dict[str, str] = Field(
+        default_factory=dict,
+        description="whose minutes a symbol's indicators may reach back into: BTC: BTCUSDT.BINANCE until 2026-11-01",
+    )
 
     start_date: date = Field(date(2015, 1, 1), description="first daily partition")
     usability: UsabilitySettings = Field(default_factory=UsabilitySettings)
@@ -211,6 +216,21 @@ class Settings(BaseSettings):
             _value_error(canonical_symbol, symbol)
         return symbols
 
+    @field_validator("warmup")
+    @classmethod
+    def _valid_warm_ups(cls, warmup: dict[str, str]) -> dict[str, str]:
+        sources = {_value_error(canonical_symbol, symbol): _warm_up(symbol, text) for symbol, text in warmup.items()}
+        if len(sources) < len(warmup):
+            raise ValueError(f"a symbol is there twice, once by another name: {', '.join(warmup)}")
+        for symbol, warm_up in sources.items():
+            if warm_up.source == symbol:
+                raise ValueError(f"{symbol} cannot warm up on itself: name a symbol of another venue")
+            if warm_up.source in sources:
+                raise ValueError(
+                    f"{symbol} warms up on {warm_up.source}, which warms up itself: a source has minutes of its own"
+                )
+        return warmup
+
     @model_validator(mode="after")
     def _replayed_apart(self) -> Self:
         """Replayed rows never touch real ones: another folder, another embedded server, no server of the user's."""
@@ -238,6 +258,11 @@ class Settings(BaseSettings):
     def collected(self) -> tuple[str, ...]:
         """The canonical symbols to collect: `cbBTC` is `BTC`."""
         return tuple(dict.fromkeys(canonical_symbol(symbol) for symbol in self.symbols))
+
+    @cached_property
+    def warm_ups(self) -> dict[str, WarmUp]:
+        """`warmup`, by canonical symbol."""
+        return {canonical_symbol(symbol): _warm_up(symbol, text) for symbol, text in self.warmup.items()}
 
     @property
     def rule(self) -> UsabilityRule:
@@ -275,6 +300,27 @@ class Settings(BaseSettings):
         except UserError as error:
             raise UserError(f"config: strategies: {error}") from error
         return self
+
+
+def _warm_up(symbol: str, text: str) -> WarmUp:
+    """What `BTCUSDT.BINANCE until 2026-11-01` says.
+
+    Raises:
+        ValueError: it is not written so.
+    """
+    wrong = f"{symbol}: {text!r:.60} is no warm-up: write BTCUSDT.BINANCE until 2026-11-01 (UTC; a time may follow)"
+    source, found, moment = text.partition(" until ")
+    if not found:
+        raise ValueError(wrong)
+    try:
+        until = datetime.fromisoformat(moment.strip())
+        utc = until.replace(tzinfo=UTC) if until.tzinfo is None else until
+        seconds = utc.timestamp()
+    except (ValueError, OverflowError) as error:
+        raise ValueError(wrong) from error
+    if seconds < 0 or seconds % 60:
+        raise ValueError(f"{symbol}: {moment.strip()!r:.40} is no whole minute from 1970 on")
+    return WarmUp(_value_error(canonical_symbol, source.strip()), int(seconds) // 60)
 
 
 def config_file() -> Path:

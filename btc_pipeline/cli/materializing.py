@@ -80,7 +80,7 @@ def _stale(chain: Chain, instruments: Sequence[Instrument], days: range) -> dict
     merged: dict[str, set[int]] = {}
     with chain.database.arrow() as cursor:
         for instrument in instruments:
-            digests = read_symbol_digests(cursor, instrument)
+            digests = read_symbol_digests(cursor, instrument, chain.catalogue)
             known = digests.days(days.start)
             span = range(max(days.start, known.start), max(days.start, min(days.stop, known.stop)))
             for name, found in stale_days(digests, chain.catalogue, span, now_minute()).items():
@@ -171,7 +171,7 @@ def _days(
 
     first = to_day(settings.start_date)
     with chain.database.arrow() as cursor:
-        known = [read_symbol_digests(cursor, instrument).days(first) for instrument in instruments]
+        known = [read_symbol_digests(cursor, instrument, chain.catalogue).days(first) for instrument in instruments]
     stored = [days for days in known if len(days)]
     if not stored:
         raise UserError(

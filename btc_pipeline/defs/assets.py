@@ -128,7 +128,7 @@ def _bars(asset: BarsAsset, rule: UsabilityRule, partitions: dg.PartitionsDefini
             checks.RECOUNT: lambda instrument, days, now: recount_bars(
                 pipeline.database, instrument, asset.intervals, days, rule, now
             ),
-            checks.STALENESS: partial(check_staleness, pipeline.database, asset),
+            checks.STALENESS: partial(check_staleness, pipeline.database, pipeline.catalogue, asset),
         }
 
     spec = _spec(asset, "candles", description, CANDLE_COLUMNS)
@@ -140,7 +140,7 @@ def _indicators(asset: IndicatorsAsset, partitions: dg.PartitionsDefinition[str]
     description = f"Indicators on {asset.interval} bars: {shown}."
 
     def checks_of(pipeline: PipelineResource) -> dict[str, Check]:
-        return {checks.STALENESS: partial(check_staleness, pipeline.database, asset)}
+        return {checks.STALENESS: partial(check_staleness, pipeline.database, pipeline.catalogue, asset)}
 
     spec = _spec(asset, "indicators", description, INDICATOR_COLUMNS)
     return _one_asset(spec, (checks.STALENESS,), checks_of, partitions)
@@ -159,7 +159,7 @@ def _decisions(
             checks.SNAPSHOTS: lambda instrument, days, _: check_snapshots(
                 pipeline.database, asset, catalogue, instrument, days
             ),
-            checks.STALENESS: partial(check_staleness, pipeline.database, asset),
+            checks.STALENESS: partial(check_staleness, pipeline.database, pipeline.catalogue, asset),
         }
 
     # Decisions are computed from bars by the functions that made the indicators; a check compares the two.

@@ -12,8 +12,8 @@ from btc_pipeline.errors import UnknownNameError
 from btc_pipeline.indicators import moving_averages, oscillators, volatility, volume
 from btc_pipeline.indicators.base import Indicator, Series
 from btc_pipeline.indicators.parameters import Number, resolve
-from btc_pipeline.indicators.windows import lookback_slots
-from btc_pipeline.market.candles import Candles
+from btc_pipeline.indicators.windows import lookback_slots, reaches_first, usable_bars
+from btc_pipeline.market.candles import BoolArray, Candles
 
 INDICATORS: Final[Mapping[str, Indicator]] = MappingProxyType(
     {
@@ -114,3 +114,7 @@ class IndicatorSpec:
     def compute(self, bars: Candles) -> dict[str, Series]:
         """A `Series` as long as the bars for each output."""
         return self.definition.compute(bars, dict(self.parameters))
+
+    def reaches_first(self, bars: Candles, first: int) -> BoolArray:
+        """Which of its values rest on one of the `first` bars, bool[n]."""
+        return reaches_first(usable_bars(bars, self.window, self.warm_up), first)

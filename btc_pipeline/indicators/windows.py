@@ -56,6 +56,11 @@ def full_windows(bars: Candles, window: int) -> BoolArray:
     return usable_bars(bars, window, window) > 0
 
 
+def reaches_first(used: Int64Array, first: int) -> BoolArray:
+    """Which values rest on one of the `first` bars or more, bool[n]; `used` is what `usable_bars` found, int64[n]."""
+    return (used > 0) & (np.arange(len(used)) - used + 1 < first)
+
+
 def slack(bars: Int64Array) -> Int64Array:
     """How many slots may be missing, and how many bars not usable, among so many bars: max(2, 5 %). int64[n]."""
     return np.maximum(LEAST_SLACK, bars // SLACK_DIVISOR)

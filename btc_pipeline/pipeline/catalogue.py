@@ -16,6 +16,7 @@ from btc_pipeline.indicators.registry import IndicatorSpec
 from btc_pipeline.market.candles import Scale
 from btc_pipeline.market.intervals import MINUTE, MINUTES_PER_DAY, Interval
 from btc_pipeline.market.resampling import UsabilityRule
+from btc_pipeline.market.warm_up import WarmUp
 from btc_pipeline.pipeline.content import EMPTY, combined_digest
 from btc_pipeline.settings import Settings
 from btc_pipeline.strategies.decisions import StrategyOnInterval
@@ -61,6 +62,10 @@ class BarsAsset:
             return ""
         return ",".join(str(interval.slot(now)) for interval in self.intervals)
 
+    def warm_days(self, warm_up: WarmUp, wanted: DayInputs, day: int) -> range:  # noqa: ARG002
+        """None: bars are made of a symbol's own minutes alone."""
+        return range(0)
+
 
 @dataclass(frozen=True)
 class IndicatorsAsset:
@@ -87,6 +92,10 @@ class IndicatorsAsset:
 
     def cut(self, day: int, now: int) -> str:  # noqa: ARG002 bars that are not closed are not there
         return ""
+
+    def warm_days(self, warm_up: WarmUp, wanted: DayInputs, day: int) -> range:
+        """The source's days that a day is made from, too."""
+        return warm_up.days(wanted.first_day, day)
 
 
 @dataclass(frozen=True)
@@ -128,18 +137,32 @@ class DecisionsAsset:
     def cut(self, day: int, now: int) -> str:  # noqa: ARG002 bars that are not closed are not there
         return ""
 
+    def warm_days(self, warm_up: WarmUp, wanted: DayInputs, day: int) -> range:
+        """The source's days that a day is made from, too."""
+        return warm_up.days(wanted.first_day, day)
+
 
 DerivedAsset = BarsAsset | IndicatorsAsset | DecisionsAsset
 
 
 @dataclass(frozen=True)
+class SourceContents:
+    """What a symbol's warm-up comes from: the source's scale, and its content digests by asset and day."""
+
+    warm_up: WarmUp
+    scale: Scale | None
+    contents: Mapping[str, Mapping[int, str]]
+
+
+@dataclass(frozen=True)
 class Catalogue:
-    """Every derived asset in an order in which each follows its upstream."""
+    """Every derived asset in an order in which each follows its upstream; and which symbols have a warm-up."""
 
     bars: tuple[BarsAsset, ...]
     indicators: tuple[IndicatorsAsset, ...]
     decisions: tuple[DecisionsAsset, ...]
     rule: UsabilityRule
+    warm_ups: Mapping[str, WarmUp]
 
     @property
     def derived(self) -> tuple[DerivedAsset, ...]:
@@ -195,18 +218,29 @@ def build_catalogue(settings: Settings) -> Catalogue:
             for interval, chosen in sorted(strategies.items(), key=lambda item: _length(item[0]))
         ),
         rule=settings.rule,
+        warm_ups=settings.warm_ups,
     )
 
 
 def inputs_digest(
-    asset: DerivedAsset, day: int, contents: Mapping[str, Mapping[int, str]], scale: Scale, now: int
+    asset: DerivedAsset,
+    day: int,
+    contents: Mapping[str, Mapping[int, str]],
+    scale: Scale,
+    now: int,
+    source: SourceContents | None = None,
 ) -> str:
-    """The digest of all that a day of an asset is made from: code, settings, scale, the content of its inputs."""
+    """The digest of all that a day of an asset is made from: code, settings, scale, the content of its inputs.
+
+    Args:
+        source: of a symbol with a warm-up; a day that does not reach back to it has the same digest without.
+    """
     texts = [asset.recipe, repr(scale), asset.cut(day, now)]
     for wanted in asset.inputs(day):
-        upstream = contents.get(wanted.upstream, {})
-        texts.append(wanted.upstream)
-        texts.append(" ".join([upstream.get(d, EMPTY) for d in range(wanted.first_day, day + 1)]))
+        texts += _told(contents, wanted.upstream, range(wanted.first_day, day + 1))
+        warm = range(0) if source is None else asset.warm_days(source.warm_up, wanted, day)
+        if source is not None and warm:
+            texts += [repr(source.warm_up), repr(source.scale), *_told(source.contents, wanted.upstream, warm)]
     return combined_digest(*texts)
 
 
@@ -232,6 +266,11 @@ def code_digest(*packages: str) -> str:
         for module in modules:
             digest.update(module.name.encode() + b"\0" + module.read_bytes())
     return digest.hexdigest()
+
+
+def _told(contents: Mapping[str, Mapping[int, str]], upstream: str, days: range) -> tuple[str, str]:
+    known = contents.get(upstream, {})
+    return upstream, " ".join([known.get(day, EMPTY) for day in days])
 
 
 def _day_of(interval: Interval, slot: int) -> int:

@@ -48,6 +48,7 @@ class Chain:
         verify_only: bool,
     ) -> dict[str, Report]:
         wanted = set(self.catalogue.names if assets is None else assets)
+        warm_up = self.catalogue.warm_ups.get(instrument.symbol)
         reports: dict[str, Report] = {}
         if MINUTES_ASSET in wanted:
             reports[MINUTES_ASSET] = refresh_minutes(database, instrument, days, now, verify_only=verify_only)
@@ -57,11 +58,11 @@ class Chain:
         for indicators in self.catalogue.indicators:
             if indicators.name in wanted:
                 reports[indicators.name] = refresh_indicators(
-                    database, indicators, instrument, days, now, verify_only=verify_only
+                    database, indicators, instrument, days, now, warm_up, verify_only=verify_only
                 )
         for decisions in self.catalogue.decisions:
             if decisions.name in wanted:
                 reports[decisions.name] = refresh_decisions(
-                    database, decisions, instrument, days, now, verify_only=verify_only
+                    database, decisions, instrument, days, now, warm_up, verify_only=verify_only
                 )
         return reports

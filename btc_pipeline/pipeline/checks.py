@@ -89,11 +89,11 @@ def check_midnights(database: Database, instrument: Instrument, days: range) -> 
 
 
 def check_staleness(
-    database: Database, asset: DerivedAsset, instrument: Instrument, days: range, now: int
+    database: Database, catalogue: Catalogue, asset: DerivedAsset, instrument: Instrument, days: range, now: int
 ) -> CheckReport:
     """No day whose inputs have moved since it was made."""
     with database.arrow() as cursor:
-        digests = read_symbol_digests(cursor, instrument)
+        digests = read_symbol_digests(cursor, instrument, catalogue)
     known = digests.days(days.start)
     stale = stale_days_of(asset, digests, range(days.start, max(days.start, min(days.stop, known.stop))), now)
     return _report(

@@ -11,6 +11,7 @@ import numpy as np
 
 from btc_pipeline.market.candles import Candles, Float64Array
 from btc_pipeline.market.intervals import MINUTES_PER_DAY, Int64Array
+from btc_pipeline.storage.indicators import IndicatorRows
 from btc_pipeline.strategies.decisions import Decisions
 
 EMPTY: Final = "empty"
@@ -77,23 +78,20 @@ def bars_part(bars: Candles) -> Part:
     return Part(bars.interval.name, bars.day, stack(bars.time, *map(bits, floats), *integers))
 
 
-def indicator_parts(
-    values: Mapping[str, tuple[Int64Array, Float64Array, np.ndarray[tuple[int, ...], np.dtype[np.bool_]], Int64Array]],
-) -> list[Part]:
-    """Indicator rows by name: (time, value, settled, day)."""
+def indicator_parts(values: Mapping[str, IndicatorRows]) -> list[Part]:
+    """Indicator rows by name."""
     return [
-        Part(name, day, stack(time, bits(value), settled.astype(np.int64)))
-        for name, (time, value, settled, day) in sorted(values.items())
+        # Without warm-up the numbers are those that they were before there was any.
+        Part(name, rows.day, stack(rows.time, bits(rows.value), rows.settled + 2 * rows.warmed.astype(np.int64)))
+        for name, rows in sorted(values.items())
     ]
 
 
 def decisions_part(name: str, decisions: Decisions) -> Part:
     """The decisions of one strategy; `input_digest` stands for the snapshot, which it covers."""
     numbers = stack(decisions.time, decisions.target.astype(np.int64), bits(decisions.confidence))
-    texts = [
-        f"{kind}|{'|'.join(reasons)}|{digest}"
-        for kind, reasons, digest in zip(decisions.type, decisions.reasons, decisions.input_digest, strict=True)
-    ]
+    told = zip(decisions.type, decisions.reasons, decisions.input_digest, decisions.warmed.tolist(), strict=True)
+    texts = [f"{kind}|{'|'.join(reasons)}|{digest}{'|warmed' * warmed}" for kind, reasons, digest, warmed in told]
     return Part(name, decisions.day, numbers, texts)
 
 

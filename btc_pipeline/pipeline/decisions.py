@@ -10,10 +10,12 @@ import numpy as np
 from btc_pipeline.market.candles import Candles
 from btc_pipeline.market.instruments import Instrument
 from btc_pipeline.market.intervals import Interval
+from btc_pipeline.market.warm_up import WarmUp
 from btc_pipeline.pipeline.catalogue import DecisionsAsset, bars_asset_name, strategy_key
 from btc_pipeline.pipeline.content import decisions_part
 from btc_pipeline.pipeline.refresh import Refresh, Report, first_input_day, pieces, read_bars
 from btc_pipeline.pipeline.schemas import validate_decisions
+from btc_pipeline.pipeline.warm_up import read_warm_bars
 from btc_pipeline.storage.connection import Database
 from btc_pipeline.storage.decisions import LatestVersions, append_versions, read_latest
 from btc_pipeline.storage.digests import lock
@@ -41,6 +43,7 @@ def refresh_decisions(
     instrument: Instrument,
     days: range,
     now: int,
+    warm_up: WarmUp | None = None,
     *,
     verify_only: bool = False,
 ) -> Report:
@@ -48,13 +51,14 @@ def refresh_decisions(
 
     Args:
         now: the epoch minute, which tells live decisions from others.
+        warm_up: the symbol's, if it has one.
         verify_only: only say which days are stale; nothing is made or written.
     """
     report = Report(asset.name, instrument.symbol, range(days.start, days.start))
     for piece in pieces(days):
         with database.arrow() as cursor:
             lock(cursor, asset.name, instrument.symbol)
-            report.add(_refresh_piece(cursor, asset, instrument, piece, now, verify_only=verify_only))
+            report.add(_refresh_piece(cursor, asset, instrument, piece, now, warm_up, verify_only=verify_only))
     return report
 
 
@@ -77,10 +81,12 @@ def _refresh_piece(
     instrument: Instrument,
     days: range,
     now: int,
+    warm_up: WarmUp | None,
     *,
     verify_only: bool,
 ) -> Report:
     frames, digests = read_frames(cursor, asset, instrument, days)
+    warm_bars, source = read_warm_bars(cursor, asset, warm_up, days, asset.lookbacks)
     slots = asset.interval.slots_closing_in(days.start, days.stop)
     start, end = asset.interval.open(slots.start), asset.interval.open(slots.stop)
     latest = {
@@ -95,12 +101,13 @@ def _refresh_piece(
         upstream=digests,
         stored=[decisions_part(strategy_key(one), _standing(found)) for one, found in latest.items()],
         now=now,
+        source=source,
     )
     if verify_only:
         return refresh.found()
     span = refresh.span()
     slots = asset.interval.slots_closing_in(span.start, span.stop)
-    made = {one: one.decide(frames, slots) for one in asset.strategies}
+    made = {one: one.decide(frames, slots, warm_bars) for one in asset.strategies}
     written = refresh.changed([decisions_part(strategy_key(one), decisions) for one, decisions in made.items()])
     for one, decisions in made.items():
         validate_decisions(decisions)
@@ -162,6 +169,7 @@ def _rows(decisions: Decisions) -> list[tuple[object, ...]]:
             decisions.confidence.tolist(),
             decisions.reasons,
             decisions.input_digest,
+            decisions.warmed.tolist(),
             strict=True,
         )
     )

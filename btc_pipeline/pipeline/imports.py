@@ -86,7 +86,7 @@ def import_candles(
     with database.arrow() as cursor:
         lock(cursor, MINUTES_ASSET, canonical)
         instrument = upsert_instrument(cursor, canonical, file.minutes.scale)
-        _check_scale(file.minutes, instrument.scale, path)
+        check_scale(file.minutes, instrument.scale, path.name)
         return _store(cursor, instrument, file, path, vouch=vouch, outage_after=outage_after)
 
 
@@ -95,20 +95,11 @@ def _store(
 ) -> ImportReport:
     minutes, symbol = file.minutes, instrument.symbol
     first, last = int(minutes.time[0]), int(minutes.time[-1])
-    bounds = first_and_last_minute(cursor, symbol)
-    added, replaced = write_minutes(cursor, symbol, minutes, status="confirmed", reason=f"import of {path.name}")
+    added, replaced = store_minutes(cursor, symbol, minutes, reason=f"import of {path.name}")
     holes = classify_holes(minutes.time, vouch=vouch, outage_after=outage_after)
     quiet = holes.quiet.without(file.doubtful)
     _vouch(cursor, symbol, quiet, path.name)
-    _touch_unseen(cursor, symbol, first, last, bounds or (first, last))
-    record_rejected(
-        cursor,
-        symbol,
-        [
-            RejectedRow(None, str(error), {"file": path.name, "row": error.row, "text": error.raw})
-            for error in file.skipped
-        ],
-    )
+    record_rejected(cursor, symbol, skipped_rows(file, path.name))
     return ImportReport(
         instrument,
         file.layout,
@@ -123,6 +114,30 @@ def _store(
         first=first,
         last=last,
     )
+
+
+def store_minutes(cursor: Cursor, symbol: str, minutes: Candles, *, reason: str) -> tuple[int, int]:
+    """Stores confirmed minutes, and touches the days that have gaps now though no row of theirs changed.
+
+    Args:
+        minutes: ascending, at least one.
+        reason: why a minute that is known differently is replaced.
+
+    Returns:
+        How many minutes were added, and how many replaced.
+    """
+    first, last = int(minutes.time[0]), int(minutes.time[-1])
+    bounds = first_and_last_minute(cursor, symbol)
+    done = write_minutes(cursor, symbol, minutes, status="confirmed", reason=reason)
+    _touch_unseen(cursor, symbol, first, last, bounds or (first, last))
+    return done
+
+
+def skipped_rows(file: CandleFile, name: str) -> list[RejectedRow]:
+    """The wrong rows of a file as `data_quality` keeps them."""
+    return [
+        RejectedRow(None, str(error), {"file": name, "row": error.row, "text": error.raw}) for error in file.skipped
+    ]
 
 
 def _vouch(cursor: Cursor, symbol: str, quiet: Spans, source: str) -> None:
@@ -158,13 +173,17 @@ def _as_array(days: list[int]) -> Int64Array:
     return np.array(days, np.int64)
 
 
-def _check_scale(minutes: Candles, scale: Scale, path: Path) -> None:
-    """Refuses values that the instrument's decimals would not hold exactly."""
-    for name, decimals in (("high", scale.price), ("volume", scale.volume)):
-        largest = float(getattr(minutes, name).max())
+def check_scale(minutes: Candles, scale: Scale, name: str) -> None:
+    """Refuses values of a file that the instrument's decimals would not hold exactly.
+
+    Raises:
+        UserError: there is one; the message names the file and the column.
+    """
+    for column, decimals in (("high", scale.price), ("volume", scale.volume)):
+        largest = float(getattr(minutes, column).max())
         if largest * 10.0**decimals >= 10.0**MAX_SIGNIFICANT_DIGITS:
             raise UserError(
-                f"{path.name}: column {name}: {largest!r} with the instrument's {decimals} decimals has more than "
+                f"{name}: column {column}: {largest!r} with the instrument's {decimals} decimals has more than "
                 f"{MAX_SIGNIFICANT_DIGITS} significant digits; import it under another symbol.",
-                field=name,
+                field=column,
             )

@@ -14,7 +14,7 @@ import psycopg
 from btc_pipeline.market.intervals import MINUTES_PER_DAY
 from btc_pipeline.pipeline.catalogue import Catalogue
 from btc_pipeline.pipeline.content import combined_digest
-from btc_pipeline.pipeline.staleness import SymbolDigests
+from btc_pipeline.pipeline.staleness import SymbolDigests, source_contents
 from btc_pipeline.storage.digests import StoredDigest
 from btc_pipeline.storage.instruments import READ_ALL as READ_INSTRUMENTS
 from btc_pipeline.storage.instruments import instrument_of
@@ -99,7 +99,8 @@ def read_stamp(connection: Connection, catalogue: Catalogue, recent: range) -> s
     }
     row = connection.execute(READ_STAMP, parameters).fetchone() or {}
     # Another day, other settings or other code ask anew, too.
-    return combined_digest(str(today), str(row.get("stamp")), *(asset.recipe for asset in catalogue.derived))
+    settings = repr(sorted(catalogue.warm_ups.items()))
+    return combined_digest(str(today), str(row.get("stamp")), settings, *(asset.recipe for asset in catalogue.derived))
 
 
 def read_digests(
@@ -112,13 +113,22 @@ def read_digests(
         "first": to_date(min(reach, default=recent.start)),
         "today": to_date(recent.stop - 1),
     }
-    instruments = [instrument_of(row) for row in connection.execute(READ_INSTRUMENTS)]
-    for instrument in instruments:
-        if instrument.symbol not in symbols:
+    instruments = {one.symbol: one for one in map(instrument_of, connection.execute(READ_INSTRUMENTS))}
+    for symbol, instrument in instruments.items():
+        if symbol not in symbols:
             continue
-        found: dict[str, dict[int, StoredDigest]] = {}
-        for row in connection.execute(READ_DIGESTS, {**parameters, "symbol": instrument.symbol}):
-            touched = None if row["touched_from"] is None else to_minute(row["touched_from"])
-            digest = StoredDigest(row["content_digest"], row["inputs_digest"], touched)
-            found.setdefault(row["asset"], {})[to_day(row["day"])] = digest
-        yield SymbolDigests(instrument, found)
+        own, warm_up = _digests(connection, symbol, parameters), catalogue.warm_ups.get(symbol)
+        source = None
+        if warm_up is not None:
+            of_source = _digests(connection, warm_up.source, parameters)
+            source = source_contents(warm_up, instruments.get(warm_up.source), of_source)
+        yield SymbolDigests(instrument, own, source)
+
+
+def _digests(connection: Connection, symbol: str, parameters: Mapping[str, Any]) -> dict[str, dict[int, StoredDigest]]:
+    found: dict[str, dict[int, StoredDigest]] = {}
+    for row in connection.execute(READ_DIGESTS, {**parameters, "symbol": symbol}):
+        touched = None if row["touched_from"] is None else to_minute(row["touched_from"])
+        digest = StoredDigest(row["content_digest"], row["inputs_digest"], touched)
+        found.setdefault(row["asset"], {})[to_day(row["day"])] = digest
+    return found

@@ -15,7 +15,7 @@ import numpy as np
 from btc_pipeline.market.candles import Candles
 from btc_pipeline.market.instruments import Instrument
 from btc_pipeline.market.intervals import MINUTE, Int64Array, Interval
-from btc_pipeline.pipeline.catalogue import DerivedAsset, inputs_digest
+from btc_pipeline.pipeline.catalogue import DerivedAsset, SourceContents, inputs_digest
 from btc_pipeline.pipeline.content import Part, bars_part, day_digests, minutes_parts
 from btc_pipeline.storage.candles import read_candles
 from btc_pipeline.storage.digests import DigestRow, StoredDigest, read_digests, save_digests
@@ -73,10 +73,12 @@ class Refresh:
         upstream: Mapping[str, Mapping[int, str]],
         stored: Sequence[Part],
         now: int,
+        source: SourceContents | None = None,
     ) -> None:
         """
         Args:
             upstream: content digests of the inputs, as read in this transaction.
+            source: those of the warm-up's source.
             stored: the asset's own rows of those days, as read in this transaction.
             now: the epoch minute up to which bars are closed.
         """
@@ -84,7 +86,7 @@ class Refresh:
         self._asset = asset
         self._symbol = instrument.symbol
         self.days = days
-        self.wanted = {day: inputs_digest(asset, day, upstream, instrument.scale, now) for day in days}
+        self.wanted = {day: inputs_digest(asset, day, upstream, instrument.scale, now, source) for day in days}
         self.actual = day_digests(stored, days)
         known = read_digests(cursor, instrument.symbol, asset.name, days.start, days.stop)
         self.stale = [day for day in days if known.get(day) != StoredDigest(self.actual[day], self.wanted[day])]

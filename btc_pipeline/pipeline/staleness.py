@@ -12,9 +12,11 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from btc_pipeline.market.instruments import Instrument
-from btc_pipeline.pipeline.catalogue import MINUTES_ASSET, Catalogue, DerivedAsset, inputs_digest
+from btc_pipeline.market.warm_up import WarmUp
+from btc_pipeline.pipeline.catalogue import MINUTES_ASSET, Catalogue, DerivedAsset, SourceContents, inputs_digest
 from btc_pipeline.pipeline.refresh import consecutive
 from btc_pipeline.storage.digests import StoredDigest, read_all_digests
+from btc_pipeline.storage.instruments import read_instruments
 
 if TYPE_CHECKING:
     from adbc_driver_manager.dbapi import Cursor
@@ -25,10 +27,15 @@ MAX_RANGES: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class SymbolDigests:
-    """All digests of one symbol: of its days by asset."""
+    """All digests of one symbol: of its days by asset.
+
+    Attributes:
+        source: of a symbol with a warm-up, what that comes from.
+    """
 
     instrument: Instrument
     by_asset: Mapping[str, Mapping[int, StoredDigest]]
+    source: SourceContents | None = None
 
     def days(self, first_day: int) -> range:
         """The days from the first with minutes (not before `first_day`) to the last."""
@@ -36,9 +43,26 @@ class SymbolDigests:
         return range(max(min(known), first_day), max(known) + 1) if known else range(0)
 
 
-def read_symbol_digests(cursor: Cursor, instrument: Instrument) -> SymbolDigests:
-    """Everything that `partition_digests` has of a symbol."""
-    return SymbolDigests(instrument, read_all_digests(cursor, instrument.symbol))
+def read_symbol_digests(cursor: Cursor, instrument: Instrument, catalogue: Catalogue) -> SymbolDigests:
+    """Everything that `partition_digests` has of a symbol, and of the source of its warm-up."""
+    by_asset = read_all_digests(cursor, instrument.symbol)
+    warm_up = catalogue.warm_ups.get(instrument.symbol)
+    if warm_up is None:
+        return SymbolDigests(instrument, by_asset)
+    instruments = {one.symbol: one for one in read_instruments(cursor)}
+    return SymbolDigests(
+        instrument,
+        by_asset,
+        source_contents(warm_up, instruments.get(warm_up.source), read_all_digests(cursor, warm_up.source)),
+    )
+
+
+def source_contents(
+    warm_up: WarmUp, source: Instrument | None, by_asset: Mapping[str, Mapping[int, StoredDigest]]
+) -> SourceContents:
+    """What is known of a warm-up's source; None as long as nothing is stored under that symbol."""
+    contents = {name: _contents(known) for name, known in by_asset.items()}
+    return SourceContents(warm_up, None if source is None else source.scale, contents)
 
 
 def stale_days(digests: SymbolDigests, catalogue: Catalogue, days: range, now: int) -> dict[str, list[int]]:
@@ -60,7 +84,7 @@ def stale_days_of(asset: DerivedAsset, digests: SymbolDigests, days: range, now:
     unknown: dict[str, list[int]] = {}
     for upstream in asset.upstream:
         known = digests.by_asset.get(upstream, {})
-        contents[upstream] = {day: one.content for day, one in known.items() if one.content is not None}
+        contents[upstream] = _contents(known)
         unknown[upstream] = sorted(day for day, one in known.items() if one.content is None)
     own = digests.by_asset.get(asset.name, {})
     found = []
@@ -70,7 +94,7 @@ def stale_days_of(asset: DerivedAsset, digests: SymbolDigests, days: range, now:
             recorded is None
             or recorded.content is None
             or _rests_on_unknown(asset, day, unknown)
-            or recorded.inputs != inputs_digest(asset, day, contents, digests.instrument.scale, now)
+            or recorded.inputs != inputs_digest(asset, day, contents, digests.instrument.scale, now, digests.source)
         ):
             found.append(day)
     return found
@@ -89,6 +113,10 @@ def merged_ranges(days: Sequence[int], most: int = MAX_RANGES) -> list[range]:
         at = gaps.index(min(gaps))
         ranges[at : at + 2] = [range(ranges[at].start, ranges[at + 1].stop)]
     return ranges
+
+
+def _contents(known: Mapping[int, StoredDigest]) -> dict[int, str]:
+    return {day: one.content for day, one in known.items() if one.content is not None}
 
 
 def _touched(digests: SymbolDigests, days: range) -> list[int]:

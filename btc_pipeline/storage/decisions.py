@@ -25,7 +25,8 @@ _SEPARATOR: Final = "\x1f"
 
 READ_LATEST: Final = """
 SELECT DISTINCT ON (time)
-    time, version, withdrawn, target, type, confidence, array_to_string(reasons, chr(31)) AS reasons, input_digest
+    time, version, withdrawn, target, type, confidence, array_to_string(reasons, chr(31)) AS reasons, input_digest,
+    warmed
 FROM decisions
 WHERE symbol = $1 AND interval = $2 AND strategy = $3 AND parameters = $4::jsonb AND backtest_id IS NULL
   AND time >= $5 AND time < $6
@@ -33,9 +34,10 @@ ORDER BY time, version DESC
 """
 APPEND: Final = """
 INSERT INTO decisions (time, symbol, interval, strategy, parameters, version, withdrawn, target, type, confidence,
-                       reasons, indicator_snapshot, input_digest, origin)
+                       reasons, indicator_snapshot, input_digest, origin, warmed)
 SELECT time, symbol, interval, strategy, parameters::jsonb, version, withdrawn, target, type, confidence,
-       string_to_array(reasons, chr(31)), indicator_snapshot::jsonb, input_digest, origin
+       string_to_array(reasons, chr(31)), indicator_snapshot::jsonb, input_digest, origin,
+       warmed
 FROM new_decisions
 """
 
@@ -74,6 +76,7 @@ def read_latest(
         [""] * len(time),
         table["input_digest"].to_pylist(),
         interval.day(interval.slot(time)),
+        table["warmed"].to_numpy(),
     )
     return LatestVersions(decisions, table["version"].to_numpy().astype(np.int64), table["withdrawn"].to_numpy())
 
@@ -110,6 +113,7 @@ def append_versions(
             "indicator_snapshot": pa.array([text or "{}" for text in decisions.snapshot], pa.string()),
             "input_digest": pa.array(decisions.input_digest, pa.string()),
             "origin": pa.array(origin, pa.string()),
+            "warmed": decisions.warmed,
         }
     )
     through_temporary_table(cursor, "new_decisions", table, APPEND)

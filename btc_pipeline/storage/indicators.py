@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from adbc_driver_manager.dbapi import Cursor
 
 READ_WINDOW: Final = """
-SELECT indicator_name, time, value, settled FROM indicators
+SELECT indicator_name, time, value, settled, warmed FROM indicators
 WHERE symbol = $1 AND interval = $2 AND time >= $3 AND time < $4
 ORDER BY indicator_name, time
 """
@@ -39,12 +39,25 @@ WHERE (indicator_definitions.indicator, indicator_definitions.output, indicator_
 
 @dataclass(frozen=True, slots=True)
 class IndicatorRows:
-    """Stored values of one indicator name, ascending: time (epoch minutes), value, settled, day of the bar."""
+    """Stored values of one indicator name, ascending: time (epoch minutes), value, settled, day of the bar.
+
+    `warmed` is whether it rests on bars of another venue (`market.warm_up`).
+    """
 
     time: Int64Array
     value: Float64Array
     settled: BoolArray
     day: Int64Array
+    warmed: BoolArray
+
+    def take(self, rows: BoolArray) -> IndicatorRows:
+        """Some of the rows, bool[n]."""
+        return IndicatorRows(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+    def then(self, later: IndicatorRows) -> IndicatorRows:
+        """These rows and later ones behind them."""
+        pairs = ((getattr(self, field.name), getattr(later, field.name)) for field in fields(self))
+        return IndicatorRows(*map(np.concatenate, pairs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +78,11 @@ def read_indicators(cursor: Cursor, symbol: str, interval: Interval, start: int,
         rows = table.filter(pc.equal(names, name))
         time = from_timestamps(rows["time"])
         found[name] = IndicatorRows(
-            time, rows["value"].to_numpy(), rows["settled"].to_numpy(), interval.day(interval.slot(time))
+            time,
+            rows["value"].to_numpy(),
+            rows["settled"].to_numpy(),
+            interval.day(interval.slot(time)),
+            rows["warmed"].to_numpy(),
         )
     return found
 
@@ -117,5 +134,6 @@ def _to_arrow(symbol: str, interval: Interval, name: str, rows: IndicatorRows) -
             "indicator_name": pa.repeat(name, n),
             "value": rows.value,
             "settled": np.asarray(rows.settled),
+            "warmed": np.asarray(rows.warmed),
         }
     )

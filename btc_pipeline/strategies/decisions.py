@@ -5,12 +5,10 @@ A decision's type follows from two targets alone, those of slot t-1 and slot t. 
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from math import isnan
 from typing import Final
 
 import numpy as np
@@ -21,6 +19,7 @@ from btc_pipeline.indicators.registry import IndicatorSpec
 from btc_pipeline.indicators.windows import full_windows, lookback_slots
 from btc_pipeline.market.candles import BoolArray, Candles, Float64Array
 from btc_pipeline.market.intervals import MINUTES_PER_DAY, Int64Array, Interval
+from btc_pipeline.market.warm_up import WarmBars, splice
 from btc_pipeline.strategies.base import (
     FLAT,
     LONG,
@@ -34,6 +33,7 @@ from btc_pipeline.strategies.base import (
     TargetArray,
     View,
 )
+from btc_pipeline.strategies.judged import Judged
 
 MAX_AGE_SLOTS: Final = 2
 """How many slots back the last closed bar of another interval may lie: the slack of a window of one bar."""
@@ -62,6 +62,7 @@ class Decisions:
         type, reasons, snapshot (JSON text), input_digest: lists of n.
         confidence: float64[n], 0 to 1.
         day: int64[n], the UTC day of the bar.
+        warmed: bool[n], whether it saw bars of another venue (`market.warm_up`).
     """
 
     time: Int64Array
@@ -72,6 +73,7 @@ class Decisions:
     snapshot: list[str]
     input_digest: list[str]
     day: Int64Array
+    warmed: BoolArray
 
     def __len__(self) -> int:
         return len(self.time)
@@ -88,6 +90,7 @@ class Decisions:
             [self.snapshot[i] for i in at],
             [self.input_digest[i] for i in at],
             self.day[rows],
+            self.warmed[rows],
         )
 
 
@@ -123,38 +126,94 @@ class StrategyOnInterval:
             **{other: n + MAX_AGE_SLOTS + self._lookback_on(other) for other, n in slots.items()},
         }
 
-    def decide(self, frames: Mapping[Interval, Candles], slots: range) -> Decisions:
+    def decide(self, frames: Mapping[Interval, Candles], slots: range, warm_bars: WarmBars | None = None) -> Decisions:
         """The decisions at the bars of those slots.
 
         Args:
             frames: bars of every interval in `lookbacks`, with at least that many slots before the first.
             slots: slots of the strategy's own interval.
+            warm_bars: another venue's bars that windows reach back to at bars that close after `until`.
         """
+        judged = self._judge(frames) if warm_bars is None else self._judge_warmed(frames, warm_bars)
+        bars = judged.bars
+        _check_confidence(judged.confidence, self.strategy.name)
+        rows = np.flatnonzero((bars.slot >= slots.start) & (bars.slot < slots.stop))
+        return Decisions(
+            time=bars.time[rows],
+            target=judged.target[rows],
+            type=[DECISION_TYPES[t] for t in _type_codes(judged.target, bars.slot)[rows].tolist()],
+            confidence=judged.confidence[rows],
+            reasons=judged.sentences(rows),
+            snapshot=judged.snapshots(rows),
+            input_digest=judged.digests((self.strategy.name, self.parameters_json, self.interval.name), rows),
+            day=bars.day[rows],
+            warmed=judged.saw_warm[rows],
+        )
+
+    def _judge(self, frames: Mapping[Interval, Candles], warm: Mapping[Interval, int] | None = None) -> Judged:
+        """What it makes of every bar of its own interval; the first `warm` bars of an interval are another venue's."""
         bars = frames[self.interval]
         series = self._series(frames)
         opinions = self.strategy.decide(View(bars, series), self.parameters)
         _check(opinions, len(bars), self.strategy.name)
         target, confidence, reasons = self._admissible(opinions, bars, series)
-        _check_confidence(confidence, self.strategy.name)
-        rows = np.flatnonzero((bars.slot >= slots.start) & (bars.slot < slots.stop))
-        values = {"close": bars.close} | {
-            (name if output == "value" else f"{name}.{output}"): one.value
-            for name, outputs in series.items()
-            for output, one in outputs.items()
-        }
-        unsettled = {
-            name: ~outputs["value"].settled & ~np.isnan(outputs["value"].value) for name, outputs in series.items()
-        }
-        return Decisions(
-            time=bars.time[rows],
-            target=target[rows],
-            type=[DECISION_TYPES[t] for t in _type_codes(target, bars.slot)[rows].tolist()],
-            confidence=confidence[rows],
-            reasons=_sentences(reasons, rows),
-            snapshot=_snapshots(values, unsettled, rows),
-            input_digest=self._digests(bars, values, unsettled, rows),
-            day=bars.day[rows],
+        nowhere = np.zeros(len(bars), np.bool_)
+        warmed = self._warmed(frames, warm) if warm else dict.fromkeys(series, nowhere)
+        return Judged(
+            bars,
+            target,
+            confidence,
+            reasons,
+            values={"close": bars.close}
+            | {
+                (name if output == "value" else f"{name}.{output}"): one.value
+                for name, outputs in series.items()
+                for output, one in outputs.items()
+            },
+            unsettled={
+                name: ~outputs["value"].settled & ~np.isnan(outputs["value"].value) for name, outputs in series.items()
+            },
+            warmed=warmed,
+            saw_warm=self._saw(warmed, np.arange(len(bars)) < warm.get(self.interval, 0)) if warm else nowhere,
         )
+
+    def _judge_warmed(self, frames: Mapping[Interval, Candles], warm_bars: WarmBars) -> Judged:
+        """At bars that close by `until` what their own history gives; behind it what both venues' bars give together.
+
+        The type of the first decision behind `until` follows from the symbol's own one before it.
+        """
+        until, source = warm_bars.warm_up.until, warm_bars.warm_up.source
+        spliced = {interval: splice(own, warm_bars.bars.get(interval), until) for interval, own in frames.items()}
+        warm = {interval: one.warm for interval, one in spliced.items()}
+        if not any(warm.values()):
+            return self._judge(frames)
+        both = spliced[self.interval]
+        later = self._judge({interval: one.bars for interval, one in spliced.items()}, warm).take(
+            slice(both.warm, None)
+        )
+        later.reasons.append((later.saw_warm, f"saw bars of {source}"))
+        if not both.own_first:
+            return replace(later, bars=frames[self.interval])
+        return self._judge(frames).take(slice(0, both.own_first)).then(later, frames[self.interval])
+
+    def _warmed(self, frames: Mapping[Interval, Candles], warm: Mapping[Interval, int]) -> dict[str, BoolArray]:
+        """Of every input, at which bars its value rests on another venue's."""
+        close_time = frames[self.interval].close_time
+        found = {}
+        for name, (spec, interval) in self.specs().items():
+            mask = spec.reaches_first(frames[interval], warm.get(interval, 0))
+            if interval != self.interval:
+                at, seen = _last_closed(frames[interval], close_time)
+                mask = seen & mask[at] if len(mask) else seen
+            found[name] = mask
+        return found
+
+    def _saw(self, warmed: Mapping[str, BoolArray], foreign: BoolArray) -> BoolArray:
+        """Where one of the bars that it looked at has such a value, or is foreign itself."""
+        told = np.logical_or.reduce([foreign, *warmed.values()])
+        before = np.concatenate((np.zeros(1, np.int64), np.cumsum(told)))
+        first = np.maximum(np.arange(len(told)) - self.strategy.lookback, 0)
+        return np.asarray(before[1:] > before[first])
 
     def _lookback_on(self, other: Interval) -> int:
         """How many slots of another interval the bars that the strategy looks back at may lie behind."""
@@ -199,30 +258,6 @@ class StrategyOnInterval:
         spoken = [(mask & ~refused, text) for mask, text in opinions.reasons]
         return target, confidence, [*refusals, *spoken]
 
-    def _digests(
-        self,
-        bars: Candles,
-        values: Mapping[str, Float64Array],
-        unsettled: Mapping[str, BoolArray],
-        rows: Int64Array,
-    ) -> list[str]:
-        """Digests of what the strategy saw at each bar: who it is, the bar's time and state, every value's bits."""
-        names = [self.strategy.name, self.parameters_json, self.interval.name, *values, *unsettled]
-        seed = hashlib.blake2b("\0".join(names).encode(), digest_size=16)
-        table = np.empty((len(rows), 2 + len(values) + len(unsettled)), dtype=np.int64)
-        table[:, 0] = bars.close_time[rows]
-        table[:, 1] = bars.usable[rows]
-        for column, floats in enumerate(values.values(), start=2):
-            table[:, column] = np.where(np.isnan(floats[rows]), np.nan, floats[rows]).view(np.int64)
-        for column, flags in enumerate(unsettled.values(), start=2 + len(values)):
-            table[:, column] = flags[rows]
-        digests = []
-        for row in table.astype("<i8"):
-            digest = seed.copy()
-            digest.update(row.tobytes())
-            digests.append(digest.hexdigest())
-        return digests
-
 
 DECISION_TYPES: Final = tuple(DecisionType)
 
@@ -248,16 +283,22 @@ def _type_codes(target: TargetArray, slot: Int64Array) -> Int64Array:
 
 def _as_of_close(outputs: Mapping[str, Series], bars: Candles, close_time: Int64Array) -> dict[str, Series]:
     """Another interval's series as known at each close: of its last closed bar, if that one is recent and usable."""
-    nothing = np.full(len(close_time), np.nan)
+    at, seen = _last_closed(bars, close_time)
     if not len(bars):
-        return {name: Series(nothing, np.zeros(len(close_time), np.bool_)) for name in outputs}
-    last = np.searchsorted(bars.close_time, close_time, side="right") - 1
-    at = np.maximum(last, 0)
-    age = bars.interval.slot(close_time) - 1 - bars.slot[at]
-    seen = (last >= 0) & (age <= MAX_AGE_SLOTS) & bars.usable[at]
+        return {name: Series(np.full(len(close_time), np.nan), seen) for name in outputs}
     return {
         name: Series(np.where(seen, one.value[at], np.nan), seen & one.settled[at]) for name, one in outputs.items()
     }
+
+
+def _last_closed(bars: Candles, close_time: Int64Array) -> tuple[Int64Array, BoolArray]:
+    """The row of the last bar that closed by each time, and whether it is recent and usable. int64[n], bool[n]."""
+    if not len(bars):
+        return np.zeros(len(close_time), np.int64), np.zeros(len(close_time), np.bool_)
+    last = np.searchsorted(bars.close_time, close_time, side="right") - 1
+    at = np.maximum(last, 0)
+    age = bars.interval.slot(close_time) - 1 - bars.slot[at]
+    return at, (last >= 0) & (age <= MAX_AGE_SLOTS) & bars.usable[at]
 
 
 def _check(opinions: Opinions, n: int, name: str) -> None:
@@ -281,30 +322,3 @@ def _check_confidence(confidence: Float64Array, name: str) -> None:
     """
     if not ((confidence >= 0) & (confidence <= 1)).all():
         raise UserError(f"strategy {name!r} has a confidence outside 0 to 1.")
-
-
-def _sentences(reasons: Sequence[tuple[BoolArray, str]], rows: Int64Array) -> list[list[str]]:
-    """The sentences that hold at each bar. Bars with the same combination share one list."""
-    code = np.zeros(len(rows), dtype=np.int64)
-    for bit, (mask, _) in enumerate(reasons):
-        code |= mask[rows].astype(np.int64) << bit
-    texts = {
-        int(value): [text for bit, (_, text) in enumerate(reasons) if int(value) >> bit & 1]
-        for value in np.unique(code)
-    }
-    return [texts[value] for value in code.tolist()]
-
-
-def _snapshots(values: Mapping[str, Float64Array], unsettled: Mapping[str, BoolArray], rows: Int64Array) -> list[str]:
-    """JSON objects of what was seen; doubles as the shortest text that gives them back, null where there is none."""
-    columns = [[None if isnan(v) else v for v in floats[rows].tolist()] for floats in values.values()]
-    flags = [mask[rows].tolist() for mask in unsettled.values()]
-    names, waiting = list(values), list(unsettled)
-    texts = []
-    for at in range(len(rows)):
-        seen: dict[str, object] = {name: column[at] for name, column in zip(names, columns, strict=True)}
-        open_windows = [name for name, flag in zip(waiting, flags, strict=True) if flag[at]]
-        if open_windows:
-            seen["unsettled"] = open_windows
-        texts.append(json.dumps(seen))
-    return texts

@@ -59,7 +59,7 @@ def test_every_check_passes_on_what_the_pipeline_wrote(world):
     for check in (check_coverage, check_rejected_rows, check_midnights):
         assert check(chain.database, instrument, DAYS).passed
     for asset in chain.catalogue.derived:
-        assert check_staleness(chain.database, asset, instrument, DAYS, NOW).passed
+        assert check_staleness(chain.database, chain.catalogue, asset, instrument, DAYS, NOW).passed
     for asset in chain.catalogue.decisions:
         report = check_snapshots(chain.database, asset, chain.catalogue, instrument, DAYS)
         assert report.passed
@@ -148,7 +148,7 @@ def test_a_stale_day_is_found(world, planted):
     chain, instrument = world
     planted("UPDATE partition_digests SET content_digest = NULL WHERE asset = 'candles_1m' AND day = '2016-01-02'")
     [bars] = [asset for asset in chain.catalogue.bars if asset.name == "candles_37m"]
-    report = check_staleness(chain.database, bars, instrument, DAYS, NOW)
+    report = check_staleness(chain.database, chain.catalogue, bars, instrument, DAYS, NOW)
     assert not report.passed
     assert [row["day"].isoformat() for row in report.problems] == ["2016-01-02", "2016-01-03"]
     assert report.summary == "2 days are stale: btc-pipeline materialize --stale"

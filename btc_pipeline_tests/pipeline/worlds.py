@@ -82,7 +82,7 @@ def write_file(folder: Path, lines: Iterable[str], name: str = "candles.csv") ->
 def stale(chain: Chain, instrument: Instrument, days: range, now: int = NOW) -> dict[str, list[int]]:
     """The stale days of every asset, as `materialize --stale` finds them."""
     with chain.database.arrow() as cursor:
-        digests = read_symbol_digests(cursor, instrument)
+        digests = read_symbol_digests(cursor, instrument, chain.catalogue)
     return stale_days(digests, chain.catalogue, days, now)
 
 
