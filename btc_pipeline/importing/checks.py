@@ -26,7 +26,7 @@ from btc_pipeline.importing.layouts import PRICES
 from btc_pipeline.importing.row_errors import Findings, quoted
 from btc_pipeline.importing.tables import TextTable
 from btc_pipeline.importing.times import NOT_A_TIME, Times, parse_times, text_of_minute
-from btc_pipeline.market.candles import MAX_SIGNIFICANT_DIGITS, Float64Array
+from btc_pipeline.market.candles import MAX_SIGNIFICANT_DIGITS, BoolArray, Float64Array
 from btc_pipeline.market.intervals import Int64Array
 
 BITCOIN_BEGAN: Final = int(datetime(2009, 1, 1, tzinfo=UTC).timestamp()) // 60
@@ -46,20 +46,23 @@ class Checked:
         numbers: role -> float64[n].
         decimals: `price`, `volume`, `quote` -> the decimals that the right rows need; absent without such a column.
         findings: what is wrong.
+        unheld: bool[n], rows whose quote volume is NaN for having more digits than a double holds.
     """
 
     times: Times
     numbers: dict[str, Float64Array]
     decimals: dict[str, int]
     findings: Findings
+    unheld: BoolArray
 
 
-def check(table: TextTable, now: int) -> Checked:
+def check(table: TextTable, now: int, *, without_fine_quotes: bool = False) -> Checked:
     """Parses and checks every row.
 
     Args:
         table: n rows of text.
         now: the epoch minute now running; it and later ones have not closed.
+        without_fine_quotes: a quote volume with too many digits is unknown, and its row right all the same.
 
     Raises:
         UserError: the file as a whole cannot be meant: newest row first, or bars longer than a minute.
@@ -67,15 +70,19 @@ def check(table: TextTable, now: int) -> Checked:
     findings = Findings(len(table))
     times = parse_times(table.columns["time"])
     _check_times(times, findings, now)
-    numbers = {role: _check_number(table, role, findings) for role in table.columns if role != "time"}
+    unheld = np.zeros(len(table), np.bool_)
+    forgone = {"quote_volume": unheld} if without_fine_quotes else {}
+    numbers = {
+        role: _check_number(table, role, findings, forgone.get(role)) for role in table.columns if role != "time"
+    }
     _check_prices(table, numbers, findings)
-    _check_scales(numbers, findings)
+    _check_scales(numbers, findings, forgone)
     _check_order(table, times.minutes, findings)
     right = findings.right
     _check_interval(times.minutes[right])
     kept = numbers if right.all() else {role: values[right] for role, values in numbers.items()}
-    decimals = {scale: max(most_decimals(kept[role]) for role in roles) for scale, roles in _scales_of(numbers)}
-    return Checked(times, numbers, decimals, findings)
+    decimals = {scale: max(_most_decimals(kept[role]) for role in roles) for scale, roles in _scales_of(numbers)}
+    return Checked(times, numbers, decimals, findings, unheld)
 
 
 def _check_times(times: Times, findings: Findings, now: int) -> None:
@@ -91,8 +98,14 @@ def _check_times(times: Times, findings: Findings, now: int) -> None:
     findings.add(minutes >= now, "time", with_time("({}) is in the future: this minute has not closed yet"))
 
 
-def _check_number(table: TextTable, role: str, findings: Findings) -> Float64Array:
+def _check_number(table: TextTable, role: str, findings: Findings, unheld: BoolArray | None) -> Float64Array:
+    """The values of a column; those with too many digits are NaN and marked as unheld, where that is allowed."""
     values, wrong = parse_numbers(table.columns[role])
+    if unheld is not None and wrong.any():
+        too_fine = wrong & (values > 0) & np.isfinite(values)
+        unheld |= too_fine
+        wrong &= ~too_fine
+        values = np.where(too_fine, np.nan, values)
     findings.add(wrong, role, lambda row: explain_number(table.text(role, row)) or "is not a number")
     if role in PRICES:
         findings.add(values <= 0, role, "is not a price; prices are above 0")
@@ -119,10 +132,18 @@ def _scales_of(numbers: dict[str, Float64Array]) -> list[tuple[str, list[str]]]:
     return [(scale, roles) for scale, roles in present if roles]
 
 
-def _check_scales(numbers: dict[str, Float64Array], findings: Findings) -> None:
-    """Marks values that cannot share 15 digits with the rest of their scale."""
+def _most_decimals(values: Float64Array) -> int:
+    unknown = np.isnan(values)
+    return most_decimals(values[~unknown] if unknown.any() else values)
+
+
+def _check_scales(numbers: dict[str, Float64Array], findings: Findings, forgone: dict[str, BoolArray]) -> None:
+    """Marks values that cannot share 15 digits with the rest of their scale; of forgone roles they become NaN."""
     for _, roles in _scales_of(numbers):
         right = findings.right
+        for role in roles:
+            if role in forgone:
+                right = right & ~forgone[role]
         usable = {role: numbers[role] if right.all() else np.where(right, numbers[role], 0.0) for role in roles}
         largest = np.array([values.max(initial=0) for values in usable.values()])
         most = max(most_decimals(values) for values in usable.values())
@@ -132,6 +153,11 @@ def _check_scales(numbers: dict[str, Float64Array], findings: Findings) -> None:
         digits = {role: count_integer_digits(values) for role, values in usable.items()}
         limit = _fairest_decimals(list(decimals.values()), list(digits.values()))
         for role in roles:
+            if role in forgone:
+                misfit = (decimals[role] > limit) | (digits[role] > MAX_SIGNIFICANT_DIGITS - limit)
+                forgone[role][misfit] = True
+                numbers[role] = np.where(misfit, np.nan, numbers[role])
+                continue
             _mark_too_fine(role, decimals[role], limit, findings)
             _mark_too_large(role, digits[role], limit, findings)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from btc_pipeline.errors import UserError
+from btc_pipeline.importing.arrow_arrays import to_mask
 from btc_pipeline.importing.checks import Checked, check
 from btc_pipeline.importing.doubt import doubtful_minutes
 from btc_pipeline.importing.layouts import AUTO, BINANCE, BINANCE_NO_QUOTE, PRICES, find_layout
@@ -35,6 +36,8 @@ class CandleFile:
         skipped: the wrong rows that were left out, ascending; empty unless asked to skip.
         doubtful: minutes that the skipped rows may have meant: not known to be without trades.
         sha256: of the file's bytes as they lie on disk, hexadecimal.
+        unheld: minutes whose quote volume is unknown for having too many digits, each with its text; empty unless
+            asked for.
     """
 
     minutes: Candles
@@ -44,10 +47,16 @@ class CandleFile:
     sha256: str
     skipped: list[RowError] = field(default_factory=list)
     doubtful: Spans = NO_SPANS
+    unheld: list[tuple[int, str]] = field(default_factory=list)
 
 
 def read_candle_file(
-    path: str | Path, *, layout: str = AUTO, skip_invalid: bool = False, now: int | None = None
+    path: str | Path,
+    *,
+    layout: str = AUTO,
+    skip_invalid: bool = False,
+    without_fine_quotes: bool = False,
+    now: int | None = None,
 ) -> CandleFile:
     """Reads 1m candles from .csv, .csv.gz, .zip (one .csv inside) or .parquet.
 
@@ -58,6 +67,7 @@ def read_candle_file(
         path: the file.
         layout: a name of `layouts.LAYOUTS`, or `auto` to find out.
         skip_invalid: leave wrong rows out and report them, instead of refusing the file.
+        without_fine_quotes: a quote volume of more digits than a double holds is unknown instead of wrong.
         now: the epoch minute now running, the clock's by default; it and later ones are refused.
 
     Raises:
@@ -74,7 +84,8 @@ def read_candle_file(
         rows_read = len(table) + len(table.broken)
         if not rows_read:
             raise UserError("there is a header but not one row.", field="file")
-        checked = check(table, int(time.time()) // 60 if now is None else now)
+        minute = int(time.time()) // 60 if now is None else now
+        checked = check(table, minute, without_fine_quotes=without_fine_quotes)
     except UserError as error:
         if source.name in str(error):
             raise
@@ -93,6 +104,7 @@ def read_candle_file(
         source.sha256,
         skipped,
         doubtful_minutes(table, checked),
+        _unheld(table, checked),
     )
 
 
@@ -103,6 +115,14 @@ def _errors(table: TextTable, checked: Checked, *, skip_invalid: bool) -> list[R
         for row, role, problem in checked.findings.each(first_only=not skip_invalid)
     ]
     return sorted([*table.broken, *found], key=lambda error: error.row)
+
+
+def _unheld(table: TextTable, checked: Checked) -> list[tuple[int, str]]:
+    rows = checked.unheld & checked.findings.right
+    if not rows.any():
+        return []
+    texts = table.columns["quote_volume"].filter(to_mask(rows)).to_pylist()
+    return list(zip(checked.times.minutes[rows].tolist(), texts, strict=True))
 
 
 def _advice(table: TextTable, error: RowError) -> str:

@@ -24,6 +24,18 @@ INSERT INTO data_quality (kind, symbol, start_time, end_time, reason, payload)
 SELECT 'rejected_row', symbol, time, time + interval '1 minute', reason, payload::jsonb FROM rejected_rows
 """
 
+EXPLAIN_WITHIN: Final = """
+UPDATE data_quality SET reason = $4
+WHERE kind = 'gap' AND NOT resolved AND symbol = $1 AND start_time >= $2 AND end_time <= $3 AND reason <> $4
+"""
+ADD_ANOMALIES: Final = """
+INSERT INTO data_quality (kind, symbol, start_time, end_time, reason, payload)
+SELECT 'anomaly', symbol, time, time + interval '1 minute', reason, payload::jsonb FROM rejected_rows r
+WHERE NOT EXISTS (
+    SELECT FROM data_quality q
+    WHERE q.kind = 'anomaly' AND q.symbol = r.symbol AND q.start_time = r.time AND q.reason = r.reason)
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class RejectedRow:
@@ -56,8 +68,23 @@ def record_gaps(
     cursor.execute("DROP TABLE pg_temp.found_gaps")
 
 
+def explain_gaps(cursor: Cursor, symbol: str, spans: Spans, reason: GapReason) -> None:
+    """Gives the open gaps that lie within spans a reason."""
+    for start, end in spans.pairs():
+        cursor.execute(EXPLAIN_WITHIN, (symbol, to_datetime(start), to_datetime(end), str(reason)))
+
+
 def record_rejected(cursor: Cursor, symbol: str, rows: Sequence[RejectedRow]) -> None:
     """Keeps refused rows with their payload."""
+    _record(cursor, symbol, rows, ADD_REJECTED)
+
+
+def record_anomalies(cursor: Cursor, symbol: str, rows: Sequence[RejectedRow]) -> None:
+    """Keeps what is odd about minutes that are stored all the same; what is known of a minute is not said again."""
+    _record(cursor, symbol, rows, ADD_ANOMALIES)
+
+
+def _record(cursor: Cursor, symbol: str, rows: Sequence[RejectedRow], statement: str) -> None:
     if not rows:
         return
     table = pa.table(
@@ -68,4 +95,4 @@ def record_rejected(cursor: Cursor, symbol: str, rows: Sequence[RejectedRow]) ->
             "payload": pa.array([json.dumps(dict(row.payload)) for row in rows], pa.string()),
         }
     )
-    through_temporary_table(cursor, "rejected_rows", table, ADD_REJECTED)
+    through_temporary_table(cursor, "rejected_rows", table, statement)
