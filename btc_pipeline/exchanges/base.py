@@ -189,7 +189,7 @@ class VenueUnavailableError(VenueError):
 
 
 class RateLimitedError(VenueError):
-    """The venue wants fewer requests; `retry_after` seconds, if it said."""
+    """The venue wants fewer requests: none for `retry_after` seconds, if it said. Whoever asks again waits so long."""
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -197,7 +197,14 @@ class RateLimitedError(VenueError):
 
 
 class VenueRefusedError(VenueError):
-    """The venue does not understand the request, or has no such instrument. Another try would not help."""
+    """The venue does not understand the request, or has no such instrument. Another try would not help.
+
+    `body` is its answer, if it gave one.
+    """
+
+    def __init__(self, message: str, body: bytes = b"") -> None:
+        super().__init__(message)
+        self.body = body
 
 
 class VenueRest(Protocol):

@@ -23,6 +23,11 @@ class Budget:
         self._forget()
         return sum(units for _, units in self._spent)
 
+    @property
+    def closed_for(self) -> float:
+        """For how many seconds nothing is given; 0 while it is open."""
+        return max(0.0, self._closed_until - self._clock.monotonic())
+
     def close(self, seconds: float) -> None:
         """Nothing is given for so long: the venue said that it was too much."""
         self._closed_until = max(self._closed_until, self._clock.monotonic() + seconds)

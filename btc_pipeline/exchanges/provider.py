@@ -1,6 +1,21 @@
 """A venue as the product knows it: its name, where it is, and the clients that speak to it.
 
-One `Provider` a venue. The built-in ones are registered in `venues`; a file in the user's folder adds another.
+One `Provider` a venue. The built-in ones are registered in `venues`; a file in the user's folder (`venues_folder`) adds
+another, or several in `PROVIDERS`. Its symbols are NAME.VENUE, its addresses can be changed by settings as any other's.
+
+Example:
+    `venues/bitstamp.py`, for BTCUSD.BITSTAMP. `BitstampRest` has the methods of `base.VenueRest`, `BitstampStream`
+    those of `base.VenueStream`; `asking.Asking` keeps a budget and turns answers into errors, `frames` and `decimals`
+    read rows::
+
+        PROVIDER = Provider(
+            name="BITSTAMP",
+            title="Bitstamp",
+            example="BTCUSD",
+            addresses=Addresses("wss://ws.bitstamp.net", "https://www.bitstamp.net"),
+            rest=lambda at, clock: BitstampRest(at.api_url, clock),
+            stream=lambda at: BitstampStream(at.websocket_url),
+        )
 """
 
 from __future__ import annotations

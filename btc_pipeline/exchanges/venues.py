@@ -1,26 +1,46 @@
-"""Which venues there are, and where each is: by the settings, or all on this machine in a replay."""
+"""Which venues there are, and where each is: by the settings, or all on this machine in a replay.
+
+The built-in ones, and those that the files of the user's folder declare (`exchanges.provider` shows one).
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import replace
 from difflib import get_close_matches
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
 from typing import Final
 
 from btc_pipeline.errors import UnknownNameError, UserError
 from btc_pipeline.exchanges.addresses import Addresses
 from btc_pipeline.exchanges.base import VenueRest, VenueStream
+from btc_pipeline.exchanges.binance.provider import BINANCE, BINANCE_UM
+from btc_pipeline.exchanges.bybit.provider import PROVIDER as BYBIT
 from btc_pipeline.exchanges.hyperliquid.provider import PROVIDER as HYPERLIQUID
 from btc_pipeline.exchanges.provider import Provider, VenueArchive
 from btc_pipeline.exchanges.replayed import PATHS, replayed_addresses
+from btc_pipeline.plugins import files_of, load_file
 from btc_pipeline.settings import Settings
 from btc_pipeline.timing.clock import Clock
 
-BUILT_IN: Final = (HYPERLIQUID,)
+BUILT_IN: Final = (HYPERLIQUID, BYBIT, BINANCE, BINANCE_UM)
+PACKAGE: Final = "btc_pipeline_user_venues"
+
+_NAME: Final = re.compile(r"[A-Z][A-Z0-9_-]{0,30}", re.ASCII)
 
 
 def providers(settings: Settings) -> dict[str, Provider]:
-    """Every venue by name, at the addresses that hold for this process."""
-    return {provider.name: replace(provider, addresses=_addresses(settings, provider)) for provider in BUILT_IN}
+    """Every venue by name, at the addresses that hold for this process.
+
+    Raises:
+        UserError: a file of the user's folder cannot be loaded, declares no venue, or takes a name that is taken.
+    """
+    versions = tuple((path, path.stat().st_mtime_ns) for path in files_of(settings.venues_folder))
+    known = (*BUILT_IN, *_users(versions))
+    return {provider.name: replace(provider, addresses=_addresses(settings, provider)) for provider in known}
 
 
 def find_provider(settings: Settings, venue: str) -> Provider | None:
@@ -66,6 +86,33 @@ def archive_of(settings: Settings, venue: str) -> VenueArchive | None:
     if provider is None or provider.archive is None:
         return None
     return provider.archive(provider.addresses)
+
+
+@lru_cache(maxsize=8)
+def _users(versions: tuple[tuple[Path, int], ...]) -> tuple[Provider, ...]:
+    """The venues of the user's files, each with the time of its last change: a file is run once."""
+    found: dict[str, Provider] = {}
+    taken = {provider.name for provider in BUILT_IN}
+    for path, _ in versions:
+        for provider in _declared_by(load_file(path, PACKAGE), path):
+            if provider.name in taken or provider.name in found:
+                raise UserError(f"{path}: venue {provider.name!r} exists already; give it another name.")
+            found[provider.name] = provider
+    return tuple(found.values())
+
+
+def _declared_by(module: ModuleType, path: Path) -> Iterator[Provider]:
+    declared = [*getattr(module, "PROVIDERS", ()), *([module.PROVIDER] if hasattr(module, "PROVIDER") else [])]
+    if not declared:
+        raise UserError(f"{path}: declares no venue; assign a btc_pipeline.exchanges.provider.Provider to PROVIDER.")
+    for one in declared:
+        if not isinstance(one, Provider):
+            raise UserError(f"{path}: PROVIDER {one!r:.60} is no btc_pipeline.exchanges.provider.Provider.")
+        if not _NAME.fullmatch(one.name):
+            raise UserError(
+                f"{path}: venue {one.name!r:.40} is no name; use capitals, digits, - and _, as in BINANCE_UM."
+            )
+        yield one
 
 
 def _addresses(settings: Settings, provider: Provider) -> Addresses:

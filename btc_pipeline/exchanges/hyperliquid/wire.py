@@ -15,8 +15,8 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+from btc_pipeline.exchanges import frames
 from btc_pipeline.exchanges.base import (
-    MINUTE_MS,
     Acknowledged,
     CandleUpdate,
     Complaint,
@@ -28,13 +28,13 @@ from btc_pipeline.exchanges.base import (
     Unreadable,
 )
 from btc_pipeline.exchanges.decimals import read_decimal
+from btc_pipeline.exchanges.frames import read_count, read_minute, read_object, require
 from btc_pipeline.market.candles import Scale
 
 VENUE: Final = "HYPERLIQUID"
 INTERVAL: Final = "1m"
 PING_SECONDS: Final = 20.0
 _SIDES: Final = {"B": True, "A": False}
-LONGEST_PAYLOAD: Final = 2_000
 
 
 class HyperliquidStream:
@@ -95,9 +95,7 @@ def read_trade(row: object) -> tuple[str, Trade]:
     """
     if not isinstance(row, Mapping):
         raise ValueError("a trade that is no object")
-    missing = [key for key in ("coin", "side", "px", "sz", "time", "tid") if key not in row]
-    if missing:
-        raise ValueError(f"a trade without {', '.join(missing)}")
+    require(row, ("coin", "side", "px", "sz", "time", "tid"), "trade")
     if not isinstance(row["coin"], str):
         raise ValueError(f"coin {row['coin']!r:.20} is no coin")
     if not isinstance(row["side"], str) or row["side"] not in _SIDES:
@@ -105,7 +103,7 @@ def read_trade(row: object) -> tuple[str, Trade]:
     (price, price_decimals), (size, size_decimals) = (read_decimal(row[key], key) for key in ("px", "sz"))
     decimals = Scale(price_decimals, size_decimals, 0)
     return row["coin"], Trade(
-        _integer(row, "time"), price, size, _SIDES[row["side"]], str(_integer(row, "tid")), decimals
+        read_count(row["time"], "time"), price, size, _SIDES[row["side"]], str(read_count(row["tid"], "tid")), decimals
     )
 
 
@@ -160,7 +158,7 @@ def _trades(data: object) -> Sequence[StreamEvent]:
         try:
             coin, trade = read_trade(row)
         except ValueError as error:
-            unread.append(Unreadable(str(error), _shown(json.dumps(row))))
+            unread.append(Unreadable(str(error), frames.shown(json.dumps(row))))
         else:
             told.setdefault(coin, []).append(trade)
     return [*(TradesTold(coin, trades) for coin, trades in told.items()), *unread]

@@ -1,0 +1,1 @@
+"""Bybit v5's linear perpetuals, as a client sees them."""
