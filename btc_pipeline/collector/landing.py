@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Final, Protocol, TypeVar
 
 import structlog
@@ -92,7 +93,7 @@ class Lander:
             if known is None and self._spool_refuses and len(self._waiting) >= MOST_WAITING:
                 refused.append(row.minute.time)
             elif known is None or _outranks(row, known):
-                self._waiting[key] = row
+                self._waiting[key] = row if known is None else _completed(row, known)
         if refused:
             log.error("minutes are dropped: the database is away, the spool is full", symbol=symbol, minutes=refused)
             self.on_refused(len(refused))
@@ -298,6 +299,13 @@ def _outranks(row: Landing, known: Landing) -> bool:
     if row.status is MinuteStatus.CONFIRMED:
         return True
     return (row.minute.trades, row.minute.volume) >= (known.minute.trades, known.minute.volume)
+
+
+def _completed(row: Landing, known: Landing) -> Landing:
+    """What a confirmed word does not tell is not denied by it."""
+    if row.status is known.status is MinuteStatus.CONFIRMED:
+        return replace(row, minute=row.minute.completed_from(known.minute))
+    return row
 
 
 def _by_symbol(rows: Sequence[SpooledRow]) -> dict[str, list[Landing]]:

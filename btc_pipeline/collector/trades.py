@@ -169,7 +169,7 @@ def _difference(candle: Minute, sums: _Sums) -> str:
 
 def _scaled(value: float, decimals: int) -> int:
     """A decimal of at most so many places and 15 significant digits as an integer of _DECIMALS; exact."""
-    return round(value * 10**decimals) * int(10 ** (_DECIMALS - decimals))
+    return round(value * 10.0**decimals) * int(10 ** (_DECIMALS - decimals))
 
 
 def _value(total: int, decimals: int, held: int) -> float | None:

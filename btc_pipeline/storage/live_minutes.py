@@ -37,6 +37,25 @@ edges AS (
         (SELECT extract(epoch FROM time)::bigint / 60 FROM candles
          WHERE symbol = $1 AND interval = '1m' ORDER BY time DESC LIMIT 1) AS last
 ),
+-- What a confirmed word does not tell is not denied by it: where two agree in all that both tell, each completes the
+-- other, whichever comes first.
+told AS (
+    SELECT g.minute, g.time, g.open, g.high, g.low, g.close, g.volume, g.quiet, g.status, g.reason, a.agrees,
+        CASE WHEN a.agrees THEN coalesce(g.quote_volume, o.quote_volume) ELSE g.quote_volume END AS quote_volume,
+        CASE WHEN a.agrees THEN coalesce(g.taker_buy_volume, o.taker_buy_volume) ELSE g.taker_buy_volume END
+            AS taker_buy_volume,
+        CASE WHEN a.agrees THEN coalesce(g.trades, o.trades) ELSE g.trades END AS trades
+    FROM given g
+    LEFT JOIN candles o ON o.symbol = $1 AND o.interval = '1m' AND o.time = g.time
+        AND o.time BETWEEN to_timestamp($14::bigint * 60) AND to_timestamp($15::bigint * 60)
+    CROSS JOIN LATERAL (
+        SELECT o.time IS NOT NULL AND g.status = 'confirmed' AND o.status IN ('confirmed', 'revised')
+            AND (g.open, g.high, g.low, g.close, g.volume) = (o.open, o.high, o.low, o.close, o.volume)
+            AND coalesce(g.quote_volume = o.quote_volume, true)
+            AND coalesce(g.taker_buy_volume = o.taker_buy_volume, true)
+            AND coalesce(g.trades = o.trades, true) AS agrees
+    ) a
+),
 judged AS (
     SELECT g.*, o.status AS old_status,
         CASE
@@ -46,6 +65,7 @@ judged AS (
                 (o.open, o.high, o.low, o.close, o.volume, o.quote_volume, o.taker_buy_volume, o.trades)
                 THEN CASE WHEN g.status = 'confirmed' AND o.status IN ('provisional', 'tainted')
                      THEN 'confirm' ELSE 'keep' END
+            WHEN g.agrees THEN 'complete'
             WHEN g.status = 'confirmed' THEN 'replace'
             -- Of two provisional words the one that saw more holds. The order is total, so that any order of landings
             -- ends alike.
@@ -57,7 +77,7 @@ judged AS (
                 THEN 'replace'
             ELSE 'keep'
         END AS verdict
-    FROM given g
+    FROM told g
     LEFT JOIN candles o ON o.symbol = $1 AND o.interval = '1m' AND o.time = g.time
         AND o.time BETWEEN to_timestamp($14::bigint * 60) AND to_timestamp($15::bigint * 60)
 ),
@@ -69,17 +89,18 @@ superseded AS (
     FROM judged j
     JOIN candles o ON o.symbol = $1 AND o.interval = '1m' AND o.time = j.time
         AND o.time BETWEEN to_timestamp($14::bigint * 60) AND to_timestamp($15::bigint * 60)
-    WHERE j.verdict = 'replace'
+    WHERE j.verdict IN ('replace', 'complete')
 ),
 replaced AS (
     UPDATE candles c SET
         open = j.open, high = j.high, low = j.low, close = j.close, volume = j.volume, quote_volume = j.quote_volume,
         taker_buy_volume = j.taker_buy_volume, trades = j.trades, quiet_minutes = j.quiet,
-        status = CASE WHEN j.status = 'confirmed' AND c.status IN ('confirmed', 'revised')
-                 THEN 'revised' ELSE j.status END,
+        status = CASE WHEN j.verdict = 'complete' THEN c.status
+                      WHEN j.status = 'confirmed' AND c.status IN ('confirmed', 'revised') THEN 'revised'
+                      ELSE j.status END,
         recorded_at = statement_timestamp()
     FROM judged j
-    WHERE c.symbol = $1 AND c.interval = '1m' AND c.time = j.time AND j.verdict = 'replace'
+    WHERE c.symbol = $1 AND c.interval = '1m' AND c.time = j.time AND j.verdict IN ('replace', 'complete')
         AND c.time BETWEEN to_timestamp($14::bigint * 60) AND to_timestamp($15::bigint * 60)
 ),
 confirmed AS (
@@ -116,7 +137,7 @@ holes AS (
 touched_days AS (
     SELECT $1::text AS symbol, date '1970-01-01' + day::integer AS day, to_timestamp(min(minute) * 60) AS touched_from
     FROM (
-        SELECT minute / 1440 AS day, minute FROM judged WHERE verdict IN ('add', 'replace')
+        SELECT minute / 1440 AS day, minute FROM judged WHERE verdict IN ('add', 'replace', 'complete')
         UNION ALL
         SELECT day, greatest(before + 1, day * 1440)
         FROM holes, generate_series((before + 1) / 1440, (after - 1) / 1440) AS day
@@ -126,12 +147,14 @@ touched_days AS (
 touched AS ({TOUCH})
 SELECT
     count(*) FILTER (WHERE verdict = 'add') AS added,
-    count(*) FILTER (WHERE verdict = 'replace') AS replaced,
+    count(*) FILTER (WHERE verdict IN ('replace', 'complete')) AS replaced,
     count(*) FILTER (WHERE verdict = 'confirm') AS confirmed,
     count(*) FILTER (WHERE verdict = 'keep') AS unchanged
 FROM judged
 """  # noqa: S608 constants alone
 """One round of landings, each minute at most once. A confirmed minute settles what was rejected of it.
+
+A completed minute keeps its status: nothing that was said of it has changed. What was known before is kept, too.
 
 Since when a row is known is the statement's time, not the transaction's: it begins after the lock is had.
 """

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow as pa
 
-from btc_pipeline.market.candles import Candles
+from btc_pipeline.market.candles import UNKNOWN_TRADES, BoolArray, Candles, Float64Array
 from btc_pipeline.market.intervals import MINUTE, MINUTES_PER_DAY, Int64Array
 from btc_pipeline.storage.candles import append_candles, read_candles
 from btc_pipeline.storage.digests import through_temporary_table, touch_days
@@ -33,6 +34,8 @@ FROM old o JOIN superseded_minutes s USING (symbol, time)
 def write_minutes(cursor: Cursor, symbol: str, minutes: Candles, *, status: str, reason: str) -> tuple[int, int]:
     """Stores minutes: new ones are added, different ones replace what was known, which goes to `candle_revisions`.
 
+    What a minute does not tell, and what is known of it, stays known if the two agree in all that both tell.
+
     Args:
         minutes: ascending 1m candles.
         reason: why a minute that is known differently is replaced.
@@ -43,6 +46,7 @@ def write_minutes(cursor: Cursor, symbol: str, minutes: Candles, *, status: str,
     if not len(minutes):
         return 0, 0
     known = read_candles(cursor, symbol, MINUTE, minutes.scale, int(minutes.time[0]), int(minutes.time[-1]) + 1)
+    minutes = complete(known, minutes)
     added, changed = compare(known, minutes)
     supersede(cursor, symbol, minutes.time[changed], reason=reason)
     append_candles(cursor, symbol, minutes.take(added | changed), status=status)
@@ -50,20 +54,45 @@ def write_minutes(cursor: Cursor, symbol: str, minutes: Candles, *, status: str,
     return int(added.sum()), int(changed.sum())
 
 
-def compare(
-    known: Candles, minutes: Candles
-) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.bool_]], np.ndarray[tuple[int, ...], np.dtype[np.bool_]]]:
+def complete(known: Candles, minutes: Candles) -> Candles:
+    """The minutes, with what only the known ones tell of those they do not contradict."""
+    if not len(known):
+        return minutes
+    at, agreeing = _matches(known, minutes)
+    for name in ("open", "high", "low", "close", "volume"):
+        agreeing &= getattr(known, name)[at] == getattr(minutes, name)
+    filled = {}
+    for name in ("quote_volume", "taker_buy_volume", "trades"):
+        old, new = getattr(known, name)[at], getattr(minutes, name)
+        agreeing &= _is_unknown(old) | _is_unknown(new) | (old == new)
+        filled[name] = np.where(_is_unknown(new), old, new)
+    return replace(
+        minutes, **{name: np.where(agreeing, column, getattr(minutes, name)) for name, column in filled.items()}
+    )
+
+
+def compare(known: Candles, minutes: Candles) -> tuple[BoolArray, BoolArray]:
     """Which of the minutes are not known, and which are known differently; bool[n] each."""
     if not len(known):
         return np.ones(len(minutes), np.bool_), np.zeros(len(minutes), np.bool_)
-    at = np.minimum(np.searchsorted(known.time, minutes.time), len(known) - 1)
-    there = known.time[at] == minutes.time
-    same = np.ones(len(minutes), np.bool_)
+    at, there = _matches(known, minutes)
+    same = there.copy()
     for name in ("open", "high", "low", "close", "volume", "quote_volume", "taker_buy_volume"):
         old, new = getattr(known, name)[at], getattr(minutes, name)
         same &= (old == new) | (np.isnan(old) & np.isnan(new))
     same &= known.trades[at] == minutes.trades
     return ~there, there & ~same
+
+
+def _matches(known: Candles, minutes: Candles) -> tuple[Int64Array, BoolArray]:
+    """The first row of the known ones at or after each minute, or the last one; whether it is that minute's."""
+    at = np.minimum(np.searchsorted(known.time, minutes.time), len(known) - 1)
+    return at, known.time[at] == minutes.time
+
+
+def _is_unknown(values: Float64Array | Int64Array) -> BoolArray:
+    """Of a column that not every venue tells."""
+    return np.isnan(values) if values.dtype == np.float64 else values == UNKNOWN_TRADES
 
 
 def supersede(cursor: Cursor, symbol: str, time: Int64Array, *, reason: str) -> None:

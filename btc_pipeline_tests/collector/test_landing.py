@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections import defaultdict
 
@@ -104,6 +105,29 @@ def test_a_minute_lands_without_any_waiting_for_others(tmp_path):
         assert bench.store.calls == [pytest.approx(100.0, abs=1e-4)]
         await bench.stop()
         assert bench.spool.rows == 0
+
+    on_virtual_time(scenario())
+
+
+def test_a_confirmed_word_that_tells_less_takes_nothing_from_one_that_waits(tmp_path):
+    class Remembering(FakeStore):
+        async def land(self, symbol, rows):
+            landed = await super().land(symbol, rows)
+            self.quotes = {row.minute.time - FIRST: row.minute.quote_volume for row in rows}
+            return landed
+
+    async def scenario():
+        bench = Bench(tmp_path, Remembering())
+        bench.store.seconds = 1.0
+        bench.put(0)
+        await asyncio.sleep(0.1)
+        bench.put(1, 2, quote_volume=100.0)
+        bench.put(3, status=PROVISIONAL, quote_volume=100.0)
+        bench.put(1, 3)
+        bench.put(2, close=103.0)
+        assert await bench.lander.flush(60)
+        assert bench.store.quotes == pytest.approx({1: 100.0, 2: math.nan, 3: math.nan}, nan_ok=True)
+        await bench.stop()
 
     on_virtual_time(scenario())
 

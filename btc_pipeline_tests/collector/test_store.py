@@ -99,6 +99,50 @@ async def test_words_about_one_minute_in_one_batch_come_one_after_the_other(stor
     assert [row[1:3] for row in revisions(database)] == [(100.0, "provisional"), (101.0, "confirmed")]
 
 
+BARE = landing(FIRST)
+OF_TRADES = landing(FIRST, quote_volume=100.5, taker_buy_volume=0.25)
+QUOTE = "SELECT quote_volume, taker_buy_volume, trades, status FROM candles"
+
+
+@pytest.mark.parametrize("again", [[], [BARE], [OF_TRADES], [BARE, OF_TRADES, BARE]])
+async def test_what_a_confirmed_word_does_not_tell_it_does_not_take_away(store, database, again):
+    for order in ([BARE, OF_TRADES], [OF_TRADES, BARE]):
+        rows(database, "TRUNCATE candles, candle_revisions")
+        for word in (*order, *again):
+            await store.land(SYMBOL, [word])
+        assert rows(database, QUOTE) == [(100.5, 0.25, 3, "confirmed")]
+    assert await store.land(SYMBOL, [BARE]) == Landed(unchanged=1)
+
+
+async def test_a_completed_minute_keeps_its_status_and_leaves_what_was_known_before(store, database):
+    await store.land(SYMBOL, [BARE])
+    forget_touches(database)
+    assert await store.land(SYMBOL, [OF_TRADES]) == Landed(replaced=1)
+    assert touched(database) == {0: 0}
+    assert revisions(database) == [(0, 100.0, "confirmed", "test")]
+    await store.land(SYMBOL, [landing(FIRST, close=101.0)])
+    assert rows(database, QUOTE) == [(None, None, 3, "revised")]
+    await store.land(SYMBOL, [landing(FIRST, close=101.0, quote_volume=7.0)])
+    assert rows(database, QUOTE) == [(7.0, None, 3, "revised")]
+    await store.land(SYMBOL, [landing(FIRST, close=101.0, taker_buy_volume=0.5)])
+    assert rows(database, QUOTE) == [(7.0, 0.5, 3, "revised")]
+
+
+async def test_words_that_contradict_each_other_do_not_complete_each_other(store, database):
+    await store.land(SYMBOL, [OF_TRADES])
+    await store.land(SYMBOL, [landing(FIRST, quote_volume=99.0)])
+    assert rows(database, QUOTE) == [(99.0, None, 3, "revised")]
+
+
+async def test_a_provisional_word_neither_completes_a_confirmed_one_nor_is_it_believed_beside_one(store, database):
+    told = landing(FIRST, PROVISIONAL, quote_volume=100.5, taker_buy_volume=0.25)
+    for order in ([told, BARE], [BARE, told]):
+        rows(database, "TRUNCATE candles, candle_revisions")
+        for word in order:
+            await store.land(SYMBOL, [word])
+        assert rows(database, QUOTE) == [(None, None, 3, "confirmed")]
+
+
 STREAMED = [
     landing(FIRST, PROVISIONAL, trades=1, volume=0.5),
     landing(FIRST, PROVISIONAL, trades=7, volume=0.5, close=100.5),
