@@ -3,6 +3,9 @@
 A frame is `{"topic": "kline.1.BTCUSDT", "data": [{...}]}`; `confirm` says whether the minute is over, and may say so
 twice. A row of REST is an array of strings: start, open, high, low, close, volume, turnover. Trades are not counted.
 
+A frame of trades is `{"topic": "publicTrade.BTCUSDT", "data": [{"T", "s", "S", "v", "p", "i", ...}]}`; `S` is the
+aggressor's side, Buy or Sell. Nothing is told again when a subscription begins.
+
 A subscription is named by its coin, as `req_id`. Where an answer has no `req_id`, it is about the newest one.
 """
 
@@ -21,6 +24,8 @@ from btc_pipeline.exchanges.base import (
     Minute,
     Pong,
     StreamEvent,
+    Trade,
+    TradesTold,
     Unreadable,
 )
 from btc_pipeline.exchanges.decimals import read_decimal, read_quote
@@ -32,6 +37,8 @@ INTERVAL: Final = "1"
 PING_SECONDS: Final = 20.0
 ROW_LENGTH: Final = 7
 _TOPIC: Final = f"kline.{INTERVAL}."
+_TRADES_TOPIC: Final = "publicTrade."
+_SIDES: Final = {"Buy": True, "Sell": False}
 _VALUES: Final = ("open", "high", "low", "close", "volume", "turnover")
 
 
@@ -49,8 +56,9 @@ class BybitStream:
         self._newest = coin
         return json.dumps({"req_id": coin, "op": "subscribe", "args": [_TOPIC + coin]})
 
-    def subscribe_trades(self, coin: str) -> None:
-        """Klines tell everything but the count of trades."""
+    def subscribe_trades(self, coin: str) -> str:
+        topic = _TRADES_TOPIC + coin
+        return json.dumps({"req_id": topic, "op": "subscribe", "args": [topic]})
 
     def ping(self) -> str:
         return '{"op":"ping"}'
@@ -60,6 +68,8 @@ class BybitStream:
         if isinstance(message, Unreadable):
             return [message]
         topic = message.get("topic")
+        if isinstance(topic, str) and topic.startswith(_TRADES_TOPIC):
+            return _trades(message.get("data"), topic.removeprefix(_TRADES_TOPIC))
         if isinstance(topic, str):
             return _klines(message.get("data"), topic.removeprefix(_TOPIC)) if topic.startswith(_TOPIC) else []
         return self._answered(message)
@@ -121,6 +131,33 @@ def _update(row: object, coin: str) -> StreamEvent:
         return CandleUpdate(coin, _minute(start, end, row), row["confirm"])
     except ValueError as error:
         return frames.unreadable(row, error, known.get("start"), coin)
+
+
+def _trades(data: object, coin: str) -> Sequence[StreamEvent]:
+    """The trades of a frame, and the rows that are none."""
+    told: list[Trade] = []
+    unread: list[StreamEvent] = []
+    for row in data if isinstance(data, list) else [data]:
+        try:
+            told.append(_trade(row, coin))
+        except ValueError as error:
+            unread.append(Unreadable(str(error), frames.shown(json.dumps(row)), coin=coin))
+    return [*([TradesTold(coin, told)] if told else []), *unread]
+
+
+def _trade(row: object, coin: str) -> Trade:
+    if not isinstance(row, Mapping):
+        raise ValueError("a trade that is no object")
+    require(row, ("T", "s", "S", "v", "p", "i"), "trade")
+    if row["s"] != coin:
+        raise ValueError(f"a trade of {row['s']!r:.20} among those of {coin}")
+    if not isinstance(row["S"], str) or row["S"] not in _SIDES:
+        raise ValueError(f"S {row['S']!r:.20} is neither Buy nor Sell")
+    if not isinstance(row["i"], str):
+        raise ValueError(f"i {row['i']!r:.40} is no trade's id")
+    (price, price_decimals), (size, size_decimals) = (read_decimal(row[key], key) for key in ("p", "v"))
+    decimals = Scale(price_decimals, size_decimals, 0)
+    return Trade(read_count(row["T"], "T"), price, size, _SIDES[row["S"]], row["i"], decimals)
 
 
 def _minute(start: int, end: int, values: Mapping[str, Any]) -> Minute:
