@@ -1,8 +1,8 @@
 """The minute book: what the stream says about one symbol's minutes, and when a minute can be believed closed.
 
-No frame says that its minute is over, and none has a number. So a minute is closed by a frame of a later one, or by the
-exchange's clock; and a minute during which the stream was not heard without a break is tainted: only REST may fill it.
-A pure state machine: times come in, minutes come out.
+Some venues say in a frame that its minute is over; then nothing else closes it. Where no frame says so, and none has a
+number, a minute is closed by a frame of a later one, or by the exchange's clock. A minute during which the stream was
+not heard without a break is tainted: only REST may fill it. A pure state machine: times come in, minutes come out.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ class Heard:
 
     Attributes:
         closed: minutes that can be believed as they were last told; provisional until REST agrees.
-        doubtful: epoch minutes about which the stream contradicts itself; REST is to be asked.
+        doubtful: epoch minutes about which the stream contradicts itself, or did not say that they are over; REST is to
+            be asked.
         refused: why the frame was not taken.
     """
 
@@ -42,6 +43,7 @@ class MinuteBook:
 
     def __init__(self) -> None:
         self._forming: Minute | None = None
+        self._flagged = False
         self._told_at = 0.0
         self._first: int | None = None
         self._clean_from = 0
@@ -62,29 +64,33 @@ class MinuteBook:
         """A frame about this minute was lost or unreadable."""
         self._clean_from = max(self._clean_from, minute + 1)
 
-    def frame(self, minute: Minute, now: float) -> Heard:
-        """Takes a frame."""
+    def frame(self, minute: Minute, now: float, closed: bool | None = None) -> Heard:
+        """Takes a frame; `closed` is what the venue says of its minute, None where it never says."""
         if minute.time * 60 > now + FUTURE_SECONDS:
             return Heard(refused="t is in the future")
-        if minute.time < self._closed_before:
-            return self._late(minute)
+        if minute.time < self._closed_before or (self._forming is not None and minute.time < self._forming.time):
+            return self._late(minute, closed)
         if self._first is None:
             self._first = minute.time
             self.taint(minute.time)
         heard = Heard()
-        forming = self._forming
-        if forming is not None and minute.time > forming.time:
-            if now - self._told_at <= LONGEST_SILENCE_SECONDS:
-                self._emit(forming, heard)
+        if self._forming is not None and minute.time > self._forming.time:
+            self._succeeded(self._forming, now, closed, heard)
             self._closed_before = minute.time
-            forming = None
-        if forming is not None and minute.time < forming.time:
-            return self._late(minute)
-        if forming is not None and not _continues(forming, minute):
-            if minute.open != forming.open or _grown(forming, minute):
-                self.taint(minute.time)
+            self._forming = None
+        before = self._forming
+        if before is None or _continues(before, minute):
+            self._forming, self._flagged, self._told_at = minute, closed is not None, now
+        elif closed:
+            # What it said before was more: one of the two is wrong.
+            heard.doubtful.append(minute.time)
+            self._end(minute.time)
             return heard
-        self._forming, self._told_at = minute, now
+        elif minute.open != before.open or _grown(before, minute):
+            self.taint(minute.time)
+        if closed:
+            self._emit(minute, heard)
+            self._end(minute.time)
         return heard
 
     def tick(self, now: float) -> Heard:
@@ -94,25 +100,40 @@ class MinuteBook:
             return Heard()
         end = (forming.time + 1) * 60
         heard = Heard()
-        if self._told_at > end + PAST_THE_END_SECONDS:
+        if self._flagged:
+            if now - end <= LONGEST_SILENCE_SECONDS:
+                return heard
+            heard.doubtful.append(forming.time)
+        elif self._told_at > end + PAST_THE_END_SECONDS:
             if now - self._told_at <= LONGEST_SILENCE_SECONDS:
                 return heard
         elif now < end + CLOCK_CLOSE_SECONDS:
             return heard
         elif end - self._told_at <= LONGEST_SILENCE_SECONDS:
             self._emit(forming, heard)
-        self._closed_before, self._forming = forming.time + 1, None
+        self._end(forming.time)
         return heard
+
+    def _succeeded(self, forming: Minute, now: float, closed: bool | None, heard: Heard) -> None:
+        """A frame of a later minute came."""
+        if closed is not None:
+            # The frame that closed it was lost, and may have said more.
+            heard.doubtful.append(forming.time)
+        elif now - self._told_at <= LONGEST_SILENCE_SECONDS:
+            self._emit(forming, heard)
+
+    def _end(self, minute: int) -> None:
+        self._closed_before, self._forming = minute + 1, None
 
     def _emit(self, minute: Minute, heard: Heard) -> None:
         if minute.time >= self._clean_from:
             heard.closed.append(minute)
             self._emitted = {minute.time: minute}
 
-    def _late(self, minute: Minute) -> Heard:
+    def _late(self, minute: Minute, closed: bool | None) -> Heard:
         """A word about a minute that is over: the same again is nothing, another one is for REST to decide."""
         told = self._emitted.get(minute.time)
-        if told is not None and told.same_values(minute):
+        if told is not None and (told.same_values(minute) or (closed is False and _continues(minute, told))):
             return Heard()
         return Heard(doubtful=[minute.time])
 

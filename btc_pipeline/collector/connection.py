@@ -21,6 +21,8 @@ from btc_pipeline.timing.clock import Clock
 log = structlog.get_logger(__name__)
 
 DIALS_A_MINUTE: Final = 20
+MESSAGES_A_SECOND: Final = 4
+"""Binance takes five, protocol frames among them, and closes the connection at more."""
 OPEN_SECONDS: Final = 10.0
 CLOSE_SECONDS: Final = 1.0
 ACKNOWLEDGE_SECONDS: Final = 10.0
@@ -72,6 +74,7 @@ class VenueConnection:
         self._rest_answers = rest_answers
         self._state = state
         self._dials = Budget(DIALS_A_MINUTE, 60.0, clock)
+        self._messages = Budget(MESSAGES_A_SECOND, 1.0, clock)
         self._deaths: dict[str, int] = {}
         self._quarantined: dict[str, float] = {}
         self._acknowledged: dict[str, asyncio.Event] = {}
@@ -88,7 +91,7 @@ class VenueConnection:
             try:
                 async with self._dial() as socket:
                     answered = True
-                    self._metrics.connections.inc()
+                    self._metrics.connections.labels(self._stream.venue).inc()
                     try:
                         await self._session(socket)
                     finally:
@@ -121,7 +124,7 @@ class VenueConnection:
             self._backoff.healthy(now - self._data_since)
         if self._last_subscribed and now - self._last_subscribed[1] < DEATH_AFTER_SUBSCRIBE_SECONDS:
             self._blame(self._last_subscribed[0], now)
-        self._metrics.disconnections.inc()
+        self._metrics.disconnections.labels(self._stream.venue).inc()
         log.warning("stream ended", venue=self._stream.venue, reason=reason)
 
     def _blame(self, coin: str, now: float) -> None:
@@ -169,6 +172,7 @@ class VenueConnection:
     async def _subscribe(self, socket: ClientConnection) -> None:
         """One coin after the other, so that the one that kills the connection is known."""
         for coin in self._feeds:
+            await self._messages.spend(1)
             now = self._clock.monotonic()
             if now < self._quarantined.get(coin, 0.0):
                 continue
@@ -183,7 +187,7 @@ class VenueConnection:
     async def _read(self, socket: ClientConnection) -> None:
         async for frame in socket:
             self._heard_at = self._clock.monotonic()
-            self._metrics.frames.inc()
+            self._metrics.frames.labels(self._stream.venue).inc()
             for event in self._stream.read(frame):
                 self._take(event)
         raise StreamBrokenError("the exchange closed the connection")
@@ -196,7 +200,7 @@ class VenueConnection:
             if not self._has_data:
                 self._has_data, self._data_since = True, self._clock.monotonic()
             self._acknowledged[event.coin].set()
-            feed.frame(event.minute)
+            feed.frame(event)
         elif isinstance(event, Acknowledged):
             if event.coin in self._acknowledged:
                 self._acknowledged[event.coin].set()
@@ -209,7 +213,10 @@ class VenueConnection:
 
     def _lost(self, row: Unreadable) -> None:
         """A frame that says nothing to anybody: whose minute it was is known only if it names a coin."""
-        named = [feed for coin, feed in self._feeds.items() if f'"{coin}"' in row.payload]
+        if row.coin is None:
+            named = [feed for coin, feed in self._feeds.items() if f'"{coin}"' in row.payload]
+        else:
+            named = [self._feeds[row.coin]] if row.coin in self._feeds else []
         feeds = named or list(self._feeds.values())
         for feed in feeds:
             feed.lost_frame(row)
@@ -218,6 +225,7 @@ class VenueConnection:
     async def _ping(self, socket: ClientConnection) -> None:
         while True:
             await self._clock.sleep(self._stream.ping_seconds)
+            await self._messages.spend(1)
             await socket.send(self._stream.ping())
 
     async def _watch(self) -> None:

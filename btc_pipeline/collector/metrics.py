@@ -14,17 +14,17 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.frames = self._counter("frames", "frames received")
-        self.connections = self._counter("connections", "connections made")
-        self.disconnections = self._counter("disconnections", "connections lost or given up")
+        self.frames = self._counter("frames", "frames received", "venue")
+        self.connections = self._counter("connections", "connections made", "venue")
+        self.disconnections = self._counter("disconnections", "connections lost or given up", "venue")
         self.landed = self._counter("minutes_landed", "minutes that reached the database or the spool", "symbol")
         self.refused = self._counter("rows_refused", "frames and rows that could not be taken", "symbol")
-        self.rest_requests = self._counter("rest_requests", "looks at the exchange's REST", "outcome")
+        self.rest_requests = self._counter("rest_requests", "looks at the exchange's REST", "venue", "outcome")
         self.spool_full = self._counter("minutes_not_spooled", "minutes for which the spool had no room")
         self.buffered = self._gauge("buffered_minutes", "closed minutes that wait for the database")
         self.spooled = self._gauge("spooled_minutes", "minutes on disk that wait for the database")
         self.spooled_bytes = self._gauge("spooled_bytes", "size of the spool")
-        self.clock_offset = self._gauge("clock_offset_seconds", "the exchange's clock minus this machine's")
+        self.clock_offset = self._gauge("clock_offset_seconds", "the exchange's clock minus this machine's", "venue")
         self.age = self._gauge("last_minute_age_seconds", "since the newest landed minute closed", "symbol")
         self.open_gaps = self._gauge("open_gap_minutes", "missing minutes that REST still has", "symbol")
 

@@ -45,6 +45,7 @@ STOP_SECONDS: Final = 5.0
 LEAVE_SECONDS: Final = 1.0
 """With a server that hangs not even a cancellation is done at once; all of the end takes less than ten seconds."""
 ANSWERED_WITHIN_SECONDS: Final = 120.0
+LONG_PAUSE_SECONDS: Final = 60.0
 NO_INTERNET: Final = "Without the internet: btc-pipeline up --feed replay"
 
 
@@ -67,6 +68,7 @@ class VenueState:
     connected_at: float | None = None
     rest_answered_at: float | None = None
     said: str = ""
+    paused_until: float = 0.0
 
 
 class Collector:
@@ -196,7 +198,7 @@ class Collector:
                 listed = await venue.rest.coins([split_symbol(symbol)[1] for symbol in venue.symbols])
             except VenueError as error:
                 self._turn(venue, "unreachable", str(error))
-                await self._clock.sleep(backoff.next(answers=_is_answer(error)))
+                await self._clock.sleep(max(backoff.next(answers=_is_answer(error)), _pause(error)))
             else:
                 self._answered(venue)
                 return resolve(venue.name, venue.symbols, listed)
@@ -224,15 +226,16 @@ class Collector:
                 try:
                     await feed.confirm()
                 except VenueError as error:
-                    self._metrics.rest_requests.labels("failed").inc()
+                    self._metrics.rest_requests.labels(venue.name, "failed").inc()
                     log.warning("REST", symbol=feed.symbol, reason=str(error))
                     if _is_answer(error):
                         self._answered(venue)
+                    self._say_pause(venue, error)
                     # However long it has been away: that it is back is noticed here, and the stream dialled then.
-                    await self._clock.sleep(1.0 + backoff.next(answers=True))
+                    await self._clock.sleep(max(1.0 + backoff.next(answers=True), _pause(error)))
                 else:
                     break
-            self._metrics.rest_requests.labels("answered").inc()
+            self._metrics.rest_requests.labels(venue.name, "answered").inc()
             self._answered(venue)
             backoff = Backoff(self._random)
 
@@ -242,8 +245,10 @@ class Collector:
         # What is missing at the first look was missed while no collector ran.
         reason = GapReason.COLLECTOR_DOWN
         while True:
-            # What is spooled would come after what REST says now, and is older.
-            if not self._lander.spooled_minutes and await self._repair_once(venue, feed, reason):
+            # What is spooled would come after what REST says now, and is older; what is looked for far back comes
+            # without being asked for twice.
+            waits = self._lander.spooled_minutes or feed.looks_far_back
+            if not waits and await self._repair_once(venue, feed, reason):
                 reason = GapReason.UNKNOWN
             await self._clock.sleep(REPAIR_SECONDS)
 
@@ -299,12 +304,23 @@ class Collector:
                 "collector: the spool is full: its oldest minutes are kept, newer ones are not. Bring the database back"
             )
 
+    def _say_pause(self, venue: Venue, error: VenueError) -> None:
+        """Once for each pause that a user would notice."""
+        state, seconds = self._states[venue.name], _pause(error)
+        now = self._clock.now()
+        if seconds >= LONG_PAUSE_SECONDS and now >= state.paused_until:
+            state.paused_until = now + seconds
+            self._announce(
+                f"collector: {venue.name} wants fewer requests ({error}): its REST is asked again in {seconds:.0f} s, "
+                "and minutes come from the stream meanwhile"
+            )
+
     async def _save_states(self) -> None:
         now = self._clock.now()
         for venue in self._venues:
             state, clock = self._states[venue.name], self._clocks[venue.name]
             if clock.offset is not None:
-                self._metrics.clock_offset.set(clock.offset)
+                self._metrics.clock_offset.labels(venue.name).set(clock.offset)
             for symbol in venue.symbols:
                 feed = self._feeds.get(symbol)
                 await self._store.save_state(self._state_of(symbol, feed, state, clock, now))
@@ -370,6 +386,11 @@ async def _for_a_moment(work: Coroutine[Any, Any, None]) -> None:
         task.cancel()
     elif (error := task.exception()) is not None:
         log.warning("not done at the end", reason=str(error))
+
+
+def _pause(error: VenueError) -> float:
+    """For how many seconds the venue wants no request."""
+    return error.retry_after or 0.0 if isinstance(error, RateLimitedError) else 0.0
 
 
 def _is_answer(error: VenueError) -> bool:

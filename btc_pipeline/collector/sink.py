@@ -17,6 +17,8 @@ from btc_pipeline.market.candles import Scale
 
 log = structlog.get_logger(__name__)
 
+LANDED_WITHIN_SECONDS: Final = 30.0
+
 MOST_REFUSED: Final = 1_000
 """Refused rows that wait for the database; all of them are in the log as well."""
 
@@ -48,6 +50,9 @@ class DatabaseSink:
             self._metrics.refused.labels(symbol).inc()
             log.warning("refused", symbol=symbol, reason=row.reason, payload=row.payload[:300])
             self._refused.append((symbol, row))
+
+    async def landed(self) -> None:
+        await self._lander.flush(LANDED_WITHIN_SECONDS)
 
     async def widen(self, symbol: str, scale: Scale) -> Scale:
         try:

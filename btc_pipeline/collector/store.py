@@ -12,9 +12,10 @@ import numpy as np
 
 from btc_pipeline.collector.quality import QualityStore
 from btc_pipeline.errors import UserError
-from btc_pipeline.exchanges.base import Minute
+from btc_pipeline.exchanges.base import LIVE_LOOK_BACK_MINUTES, Minute
 from btc_pipeline.market.candles import UNKNOWN_TRADES, Scale, is_quiet
 from btc_pipeline.market.instruments import split_symbol
+from btc_pipeline.market.intervals import MINUTES_PER_DAY
 from btc_pipeline.storage.live_minutes import (
     BOUNDS,
     LAND,
@@ -26,8 +27,8 @@ from btc_pipeline.storage.live_minutes import (
     UPSERT_INSTRUMENT,
 )
 
-LOOK_BACK_MINUTES: Final = 10_000
-"""How far back `last_confirmed` looks: further than any venue's REST gives minutes."""
+LOOK_BACK_MINUTES: Final = LIVE_LOOK_BACK_MINUTES + MINUTES_PER_DAY
+"""How far back `last_confirmed` looks: further than live work asks any venue."""
 
 
 class MinuteStatus(StrEnum):

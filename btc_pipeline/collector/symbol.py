@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -9,8 +10,15 @@ from typing import Final, Protocol
 from btc_pipeline.collector.book import Heard, MinuteBook
 from btc_pipeline.collector.exchange_clock import ExchangeClock
 from btc_pipeline.collector.progress import Progress
-from btc_pipeline.collector.validation import accept, refusal
-from btc_pipeline.exchanges.base import History, Minute, Unreadable, VenueRest, look_back_minutes
+from btc_pipeline.collector.validation import accept, refusal, with_held_quote
+from btc_pipeline.exchanges.base import (
+    CandleUpdate,
+    History,
+    Minute,
+    Unreadable,
+    VenueRest,
+    look_back_minutes,
+)
 from btc_pipeline.market.candles import Scale
 from btc_pipeline.market.intervals import MINUTES_PER_DAY
 from btc_pipeline.market.validity import offences
@@ -22,6 +30,8 @@ OVERLAP_MINUTES: Final = TAIL_MINUTES
 """So far before the end of the last look the next one begins: what was new then is to be asked for again."""
 AUDIT_MINUTES: Final = MINUTES_PER_DAY + 10
 AUDIT_MINUTE_OF_DAY: Final = 10
+SLICE_MINUTES: Final = 5_000
+"""A longer look back is made in parts, the oldest first, each landed before the next is asked for."""
 SILENT_AFTER_SECONDS: Final = 90.0
 HELD_SECONDS: Final = 10.0
 """What closes during a catch-up waits for it, but no longer: many symbols share one budget of requests."""
@@ -41,6 +51,9 @@ class Sink(Protocol):
     def refused(self, symbol: str, rows: Sequence[Unreadable]) -> None:
         """What could not be taken."""
 
+    async def landed(self) -> None:
+        """Returns once what was given is in the database or in the spool, or after a while if neither takes it."""
+
     async def widen(self, symbol: str, scale: Scale) -> Scale:
         """Declares an instrument with at least so many decimals; returns those that hold."""
 
@@ -51,7 +64,7 @@ class Checked:
 
     Attributes:
         first, end: the epoch minutes [first, end) that were asked for.
-        rows: how many of them the exchange has.
+        rows: how many of them the exchange has; of a look in parts, how many of the newest part.
     """
 
     first: int
@@ -83,6 +96,13 @@ class SymbolCollector:
         self._checked_until: int | None = None
         self._audited_day: int | None = None
         self._traded_unheard = 0
+        self._looking = asyncio.Lock()
+        self._in_parts = False
+
+    @property
+    def looks_far_back(self) -> bool:
+        """More is being fetched than one answer holds: what is missing meanwhile is on its way."""
+        return self._in_parts
 
     @property
     def last_frame_at(self) -> float:
@@ -115,15 +135,16 @@ class SymbolCollector:
         if held:
             self._sink.provisional(self.symbol, held)
 
-    def frame(self, minute: Minute) -> None:
+    def frame(self, update: CandleUpdate) -> None:
         """A frame about one of its minutes."""
+        minute = with_held_quote(update.minute, self._scale)
         wrong = self._faults(minute)
         if wrong:
             self._book.taint(minute.time)
             self._sink.refused(self.symbol, [refusal(minute, wrong, FROM_STREAM)])
             return
         self._traded_unheard = 0
-        heard = self._book.frame(minute, self._clock.now())
+        heard = self._book.frame(minute, self._clock.now(), update.closed)
         if heard.refused:
             self._sink.refused(self.symbol, [refusal(minute, [heard.refused], FROM_STREAM)])
         self._take(heard)
@@ -174,6 +195,10 @@ class SymbolCollector:
         Raises:
             VenueError: the exchange did not answer; the next look reaches back as far as is missing then.
         """
+        async with self._looking:
+            return await self._confirm()
+
+    async def _confirm(self) -> Checked:
         end = await self._closed_end()
         start, reason = end - TAIL_MINUTES, "REST differs"
         if self._checked_until is not None:
@@ -186,10 +211,31 @@ class SymbolCollector:
             # At first, too: who was not there at the usual time has missed an audit.
             start = min(start, end - AUDIT_MINUTES)
             reason = "REST differs" if first else "daily audit"
-        checked = await self._check(max(start, end - look_back_minutes(self._rest)), end, reason)
+        start = max(start, end - look_back_minutes(self._rest))
+        newest_part = await self._catch_up_in_parts(start, end, reason)
+        checked = await self._check(start, newest_part, end, reason)
         if first or audit:
             self._audited_day = day
         return checked
+
+    async def _catch_up_in_parts(self, start: int, end: int, reason: str) -> int:
+        """Fetches and lands all but the newest part; returns where that begins.
+
+        What breaks off goes on there, in this process and in the next one: older parts have landed.
+        """
+        at = start
+        try:
+            while end - at > SLICE_MINUTES:
+                self._in_parts = True
+                doubted = self._recheck_from
+                await self._fetch(start, at, at + SLICE_MINUTES, reason)
+                await self._sink.landed()
+                at = self._checked_until = at + SLICE_MINUTES
+                if self._recheck_from == doubted:
+                    self._recheck_from = None
+        finally:
+            self._in_parts = False
+        return at
 
     def _look_back_to(self, minute: int) -> None:
         self._recheck_from = minute if self._recheck_from is None else min(self._recheck_from, minute)
@@ -198,22 +244,30 @@ class SymbolCollector:
         """The first minute that is not over, by the exchange's own clock."""
         return int(await self._clock.ask(self._rest) // 60)
 
-    async def _check(self, start: int, end: int, reason: str) -> Checked:
+    async def _check(self, start: int, newest_part: int, end: int, reason: str) -> Checked:
         recheck = self._recheck_from
-        history = await self._rest.history(self.coin, start, end)
-        rows = await self._valid(history)
-        fresh = [row for row in rows if not self._is_known(row)]
-        self._sink.confirmed(self.symbol, fresh, reason)
-        told = {row.time: row for row in rows}
+        told = await self._fetch(start, newest_part, end, reason)
         self._told = {time: row for time, row in (self._told | told).items() if time >= end - TAIL_MINUTES}
-        self.progress.begin(start)
-        self.progress.is_absent([minute for minute in range(start, end) if minute not in told])
         self._checked_until = end
         if self._recheck_from == recheck:
             self._recheck_from = None
-        if told.get(end - 1) and told[end - 1].trades > 0 and self._book.last_frame_at < (end - 1) * 60:
+        newest = told.get(end - 1)
+        if newest is not None and newest.volume > 0 and self._book.last_frame_at < newest.time * 60:
             self._traded_unheard += 1
-        return Checked(start, end, len(rows))
+        return Checked(start, end, len(told))
+
+    async def _fetch(self, begin: int, start: int, end: int, reason: str) -> dict[int, Minute]:
+        """Asks for the epoch minutes [start, end) of a look that began at `begin`, and passes on what is new.
+
+        Returns:
+            What may be stored, by minute.
+        """
+        rows = await self._valid(await self._rest.history(self.coin, start, end))
+        self._sink.confirmed(self.symbol, [row for row in rows if not self._is_known(row)], reason)
+        told = {row.time: row for row in rows}
+        self.progress.begin(begin)
+        self.progress.is_absent([minute for minute in range(start, end) if minute not in told])
+        return told
 
     def _is_known(self, row: Minute) -> bool:
         known = self._told.get(row.time)

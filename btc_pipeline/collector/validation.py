@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 
 import structlog
 
 from btc_pipeline.exchanges.base import History, Minute, Unreadable
+from btc_pipeline.exchanges.decimals import QUOTES_LEFT_OUT
 from btc_pipeline.market.candles import Scale
-from btc_pipeline.market.validity import offences
+from btc_pipeline.market.validity import fits_digits, offences
 
 log = structlog.get_logger(__name__)
 
@@ -30,8 +33,17 @@ async def accept(
     if wanted != scale:
         log.warning("finer decimals than declared", symbol=symbol, price=wanted.price, volume=wanted.volume)
         scale = await declare(wanted)
-    rows, unheld = _sort_out(rows, scale)
+    rows, unheld = _sort_out([with_held_quote(row, scale) for row in rows], scale)
     return rows, [*history.unreadable, *refused, *unheld], scale
+
+
+def with_held_quote(minute: Minute, scale: Scale) -> Minute:
+    """A minute without its quote volume if the instrument's decimals do not hold that: the rest of it is kept."""
+    quote = minute.quote_volume
+    if math.isnan(quote) or (minute.decimals.quote <= scale.quote and fits_digits(quote, scale.quote)):
+        return minute
+    QUOTES_LEFT_OUT.say(f"{quote} with {scale.quote} decimals")
+    return replace(minute, quote_volume=math.nan)
 
 
 def refusal(minute: Minute, reasons: Sequence[str], source: str) -> Unreadable:

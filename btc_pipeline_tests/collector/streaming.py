@@ -64,6 +64,9 @@ class Sink:
     def refused(self, symbol: str, rows: Sequence[Unreadable]) -> None:
         self._heard.refused.extend(rows)
 
+    async def landed(self) -> None:
+        """At once."""
+
     async def widen(self, symbol: str, scale: Scale) -> Scale:
         return scale
 
