@@ -28,12 +28,13 @@ EXPLAIN_WITHIN: Final = """
 UPDATE data_quality SET reason = $4
 WHERE kind = 'gap' AND NOT resolved AND symbol = $1 AND start_time >= $2 AND end_time <= $3 AND reason <> $4
 """
-ADD_ANOMALIES: Final = """
+ADD_UNLESS_KNOWN: Final = """
 INSERT INTO data_quality (kind, symbol, start_time, end_time, reason, payload)
-SELECT 'anomaly', symbol, time, time + interval '1 minute', reason, payload::jsonb FROM rejected_rows r
+SELECT '{kind}', symbol, time, time + interval '1 minute', reason, payload::jsonb FROM rejected_rows r
 WHERE NOT EXISTS (
     SELECT FROM data_quality q
-    WHERE q.kind = 'anomaly' AND q.symbol = r.symbol AND q.start_time = r.time AND q.reason = r.reason)
+    WHERE q.kind = '{kind}' AND NOT q.resolved AND q.symbol = r.symbol AND q.reason = r.reason
+      AND q.start_time IS NOT DISTINCT FROM r.time)
 """
 
 
@@ -81,7 +82,12 @@ def record_rejected(cursor: Cursor, symbol: str, rows: Sequence[RejectedRow]) ->
 
 def record_anomalies(cursor: Cursor, symbol: str, rows: Sequence[RejectedRow]) -> None:
     """Keeps what is odd about minutes that are stored all the same; what is known of a minute is not said again."""
-    _record(cursor, symbol, rows, ADD_ANOMALIES)
+    _record(cursor, symbol, rows, ADD_UNLESS_KNOWN.format(kind="anomaly"))
+
+
+def record_new_rejected(cursor: Cursor, symbol: str, rows: Sequence[RejectedRow]) -> None:
+    """Keeps refused rows of whoever may be told them again; what is known of a minute is not said again."""
+    _record(cursor, symbol, rows, ADD_UNLESS_KNOWN.format(kind="rejected_row"))
 
 
 def _record(cursor: Cursor, symbol: str, rows: Sequence[RejectedRow], statement: str) -> None:

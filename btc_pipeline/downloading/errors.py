@@ -1,0 +1,9 @@
+"""What ends a download before it is done. Whatever was stored stays, and the same command goes on from there."""
+
+from __future__ import annotations
+
+GO_ON = "What is stored stays; the same command goes on from there"
+
+
+class DownloadError(Exception):
+    """A download could not be finished, by no mistake of the user's. The message is one line: what, why, what to do."""

@@ -1,0 +1,102 @@
+"""When the next request may be made: never while a server wants a pause, and later after each failure.
+
+Belongs here: waiting. Does not belong here: what an answer means (`fetching`, `rest_tail`).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from tenacity import RetryCallState
+from tenacity.wait import wait_random_exponential
+
+TRIES: Final = 8
+LONGEST_BACKOFF_SECONDS: Final = 60.0
+LONGEST_PAUSE_SECONDS: Final = 900.0
+"""A server that wants a longer pause is left alone: the user is told until when."""
+
+_BACKOFF: Final = wait_random_exponential(multiplier=1.0, max=LONGEST_BACKOFF_SECONDS)
+
+
+class StoppedError(Exception):
+    """Somebody ended the download while this part of it waited."""
+
+
+class TryAgainError(Exception):
+    """A request failed in a way that may pass.
+
+    Attributes:
+        pause: so many seconds must go by before the next, if the server said so.
+        progress: it brought something all the same.
+    """
+
+    def __init__(self, reason: str, *, pause: float | None = None, progress: bool = False) -> None:
+        super().__init__(reason)
+        self.pause = pause
+        self.progress = progress
+
+
+def seconds_to_wait(state: RetryCallState) -> float:
+    """For tenacity: the pause that the server wants, else a random one that grows."""
+    error = state.outcome.exception() if state.outcome else None
+    pause = getattr(error, "pause", None)
+    return _BACKOFF(state) if pause is None else float(pause)
+
+
+class Pace:
+    """The pauses of one server, kept by every thread that asks it."""
+
+    def __init__(
+        self,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        wait: Callable[[float], bool] | None = None,
+    ) -> None:
+        """
+        Args:
+            wait: waits so many seconds, or until somebody stops it: then it answers True.
+        """
+        self._stopped = threading.Event()
+        self._monotonic = monotonic
+        self._wait = wait or self._stopped.wait
+        self._closed_until = 0.0
+
+    def stop(self) -> None:
+        """Every wait ends, and no other begins."""
+        self._stopped.set()
+
+    @property
+    def stopped(self) -> bool:
+        return self._stopped.is_set()
+
+    def close(self, seconds: float) -> None:
+        """No request for so long."""
+        self._closed_until = max(self._closed_until, self._monotonic() + seconds)
+
+    def turn(self) -> None:
+        """Returns once a request may be made.
+
+        Raises:
+            StoppedError: the download was ended.
+        """
+        while (left := self._closed_until - self._monotonic()) > 0:
+            self.sleep(left)
+        self._check()
+
+    def sleep(self, seconds: float) -> None:
+        """Waits.
+
+        Raises:
+            StoppedError: the download was ended.
+        """
+        self._check()
+        if self._wait(seconds):
+            raise StoppedError
+        self._check()
+
+    def _check(self) -> None:
+        if self.stopped:
+            raise StoppedError
