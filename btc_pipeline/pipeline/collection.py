@@ -11,6 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from btc_pipeline.exchanges.base import LIVE_LOOK_BACK_MINUTES
+from btc_pipeline.exchanges.retention import RETENTION_MINUTES
+from btc_pipeline.market.instruments import split_symbol
+
 Row = Mapping[str, Any]
 
 PROGRESS_WITHIN: Final = timedelta(seconds=90)
@@ -24,8 +28,8 @@ CLOCK_WITHIN_MS: Final = 1_000.0
 DAY_MS: Final = 86_400_000.0
 
 WARN_GAP_AFTER: Final = timedelta(hours=60)
-EXCHANGE_FORGETS_AFTER: Final = timedelta(minutes=5_000)
-"""Hyperliquid gives the newest 5,000 minutes, 83 hours."""
+LOOKS_BACK: Final = timedelta(minutes=LIVE_LOOK_BACK_MINUTES)
+"""So far back the collector asks a venue that gives everything."""
 
 STOPPED: Final = "stopped"
 UNREACHABLE: Final = "unreachable"
@@ -137,7 +141,7 @@ def _collector_problems(row: Row, heartbeat_age: timedelta, progress_age: timede
             f"the exchange answers and has no minute since {shown(newest)}" if newest else "no minute is stored"
         )
     if late and progress_age is not None and progress_age > WARN_GAP_AFTER:
-        problems.append(forgetting(progress_age))
+        problems += _too_old(row["symbol"], progress_age)
     if row["spooled_minutes"]:
         problems.append(
             f"{row['spooled_minutes']:,} minutes wait on disk ({row['spooled_bytes'] / 1e6:.1f} MB) to be written"
@@ -154,12 +158,31 @@ def exchange_time_of(row: Row, now: datetime) -> datetime:
     return told + (now - heard)
 
 
-def forgetting(age: timedelta) -> str:
-    """What becomes of minutes that have been missing for so long."""
-    hours, limit = age // timedelta(hours=1), EXCHANGE_FORGETS_AFTER // timedelta(hours=1)
-    if age < EXCHANGE_FORGETS_AFTER:
-        return f"minutes are missing for {hours} h: the exchange forgets them at {limit} h"
-    return f"minutes are missing for {hours} h: the exchange has forgotten those older than {limit} h"
+def forgets_after(symbol: str) -> timedelta | None:
+    """How old a minute is when its venue does not give it any more; None for a venue that gives all."""
+    minutes = RETENTION_MINUTES.get(split_symbol(symbol)[0])
+    return None if minutes is None else timedelta(minutes=minutes)
+
+
+def forgetting(age: timedelta, limit: timedelta) -> str:
+    """What becomes of minutes that have been missing for so long, at a venue that forgets them after `limit`."""
+    hours, last = age // timedelta(hours=1), limit // timedelta(hours=1)
+    if age < limit:
+        return f"minutes are missing for {hours} h: the exchange forgets them at {last} h"
+    return f"minutes are missing for {hours} h: the exchange has forgotten those older than {last} h"
+
+
+def _too_old(symbol: str, age: timedelta) -> list[str]:
+    """What is to be said of minutes that have been missing for days."""
+    limit = forgets_after(symbol)
+    if limit is not None:
+        return [forgetting(age, limit)]
+    if age < LOOKS_BACK:
+        return []
+    days = LOOKS_BACK // timedelta(days=1)
+    return [
+        f"the collector asks for the newest {days} days: btc-pipeline download --symbol {symbol} fetches older ones"
+    ]
 
 
 def shown(moment: datetime) -> str:

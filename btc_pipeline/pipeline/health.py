@@ -15,12 +15,12 @@ from typing import Any
 
 from btc_pipeline.market.intervals import Interval
 from btc_pipeline.pipeline.collection import (
-    EXCHANGE_FORGETS_AFTER,
     WARN_GAP_AFTER,
     CollectorHealth,
     Row,
     assess_collector,
     exchange_time_of,
+    forgets_after,
     forgetting,
 )
 from btc_pipeline.pipeline.readiness import Readiness, StoredBars, assess_readiness, bars_to_read
@@ -223,9 +223,9 @@ def _data_problems(row: Row, now: datetime, *, live: bool) -> tuple[list[str], l
     if final:
         warnings.append(f"{_count(final, 'gap')} in the last seven days of its data that the exchange cannot fill")
     ages = [now - start for start in fillable]
-    old = [age for age in ages if WARN_GAP_AFTER < age < EXCHANGE_FORGETS_AFTER]
-    if live and old:
-        problems.append(forgetting(max(old)))
+    limit = forgets_after(row["symbol"]) if ages else None
+    if live and limit is not None and (old := [age for age in ages if WARN_GAP_AFTER < age < limit]):
+        problems.append(forgetting(max(old), limit))
     return problems, warnings
 
 
