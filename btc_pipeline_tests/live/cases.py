@@ -23,6 +23,7 @@ from btc_pipeline.exchanges.replay import (
     SyntheticMarket,
     random_faults,
 )
+from btc_pipeline.exchanges.replay.faults import COMMON_KINDS
 from btc_pipeline.pipeline.collection import CollectorHealth, assess_collector
 from btc_pipeline.storage.connection import Database
 from btc_pipeline.storage.health import COLLECTORS, read
@@ -36,7 +37,7 @@ TROUBLED_MINUTES: Final = 130
 SETTLING_MINUTES: Final = 45
 """REST is asked again after a quarter of an hour at the latest, and has its last word another quarter later."""
 
-_ALONE: Final = tuple(FaultKind)
+_ALONE: Final = COMMON_KINDS
 
 
 class End(StrEnum):

@@ -36,6 +36,12 @@ class Behaviour:
         pong_frames: whether ping frames are answered, and whether the answer counts against silence.
         greeting: whether a new socket is greeted with a text that is no JSON.
         replayed_trades: how many of the newest trades a subscription to trades begins with.
+        archive_from: the epoch minute before which no file of an archive ends.
+        month_file_hours, day_file_hours: from the end of a month or day to its file.
+        kline_seconds: from one frame of Binance's forming minute to the next at least.
+        lifetime_seconds, warning_seconds: how long a socket of Binance lives, and how long before it is warned.
+        client_silence_seconds: a socket of Bybit whose client has sent nothing for so long is cut.
+        ban_seconds: how long Binance's first ban lasts; each further one twice as long as the one before.
         refusal_status: HTTP status for a socket over the limits; None cuts it without an answer.
     """
 
@@ -50,6 +56,14 @@ class Behaviour:
     greeting: bool = False
     replayed_trades: int = 30
     refusal_status: int | None = None
+    archive_from: int = 0
+    month_file_hours: float = 56.0
+    day_file_hours: float = 4.0
+    kline_seconds: float = 2.0
+    lifetime_seconds: float = 86_400.0
+    warning_seconds: float = 600.0
+    client_silence_seconds: float = 60.0
+    ban_seconds: float = 120.0
     max_connections: int = 10
     max_dials_per_minute: int = 30
     max_subscriptions: int = 1000

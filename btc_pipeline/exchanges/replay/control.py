@@ -42,7 +42,13 @@ class Control:
 
 
 def fault_json(fault: Fault) -> dict[str, Any]:
-    return {"kind": fault.kind.value, "at": fault.at, "seconds": fault.seconds, "value": fault.value}
+    return {
+        "kind": fault.kind.value,
+        "at": fault.at,
+        "seconds": fault.seconds,
+        "value": fault.value,
+        "venue": fault.venue,
+    }
 
 
 def _json(status: int, value: Any) -> Reply:

@@ -29,6 +29,7 @@ class Counters:
     Attributes:
         dials: UTC seconds of every attempt at a socket, refused ones among them.
         requests: every REST request.
+        too_soon: those of them that came although their peer had been told to wait longer.
         sockets: accepted ones.
         dials_refused: over a limit or by a fault.
         frames_sent: by channel; `withheld` are those that a fault swallowed.
@@ -39,6 +40,7 @@ class Counters:
 
     dials: deque[float] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
     requests: deque[Request] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
+    too_soon: deque[Request] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
     requests_by_kind: Counter[str] = field(default_factory=Counter)
     sockets: int = 0
     dials_refused: int = 0
@@ -68,6 +70,7 @@ class Counters:
             "requests": dict(self.requests_by_kind),
             "weight_used": self.weight_used,
             "rate_limited": self.rate_limited,
+            "too_soon": len(self.too_soon),
             "most_dials_in_a_minute": most_within(self.dials, 60.0),
         }
 

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from btc_pipeline.errors import UserError
+from btc_pipeline.exchanges.replayed import PATHS
 
 
 class FaultKind(StrEnum):
@@ -46,7 +47,7 @@ class FaultKind(StrEnum):
     SERVER_ERROR = "server_error"
     """REST is answered 500 with `null`."""
     RATE_LIMIT = "rate_limit"
-    """REST is answered 429 with `null`."""
+    """REST is answered that there were too many requests, in the venue's words; Binance: to wait `value` seconds."""
     SLOW_REST = "slow_rest"
     """REST answers after `value` seconds."""
     CUT_REST = "cut_rest"
@@ -57,9 +58,42 @@ class FaultKind(StrEnum):
     """Minutes that close meanwhile lack their last trades in REST until `value` seconds after their close."""
     WRONG_REST_ROW = "wrong_rest_row"
     """The newest closed row in REST has a high below its close."""
+    BANNED = "banned"
+    """REST is answered that its peer is banned: Binance 418 with Retry-After `value`, Bybit 403."""
+    WRONG_CHECKSUM = "wrong_checksum"
+    """Checksums of archive files are another file's."""
+    REISSUED = "reissued"
+    """Archive files have other content, with its own right checksum: the volume of one minute is a tick larger."""
+    CUT_ARCHIVE = "cut_archive"
+    """Archive files end in the middle, though the headers told their whole length."""
+    SHORT_ARCHIVE = "short_archive"
+    """Archive files are truncated, and the checksum is that of what is left."""
+    MIXED_UNITS = "mixed_units"
+    """The second half of an archive file tells times in the other unit: micro- or milliseconds."""
+    OTHER_HEADER = "other_header"
+    """Archive files begin with a header where none is usual, and without one where it is."""
+    LATE_ARCHIVE = "late_archive"
+    """Archive files are published `value` seconds later."""
+    HTML_ARCHIVE = "html_archive"
+    """Archive files are HTML pages, with status 200."""
+    SERVER_SHUTDOWN = "server_shutdown"
+    """Sockets are warned that the server shuts down, and cut when it ends."""
 
+
+ARCHIVE_KINDS: Final = (
+    FaultKind.WRONG_CHECKSUM, FaultKind.REISSUED, FaultKind.CUT_ARCHIVE, FaultKind.SHORT_ARCHIVE,
+    FaultKind.MIXED_UNITS, FaultKind.OTHER_HEADER, FaultKind.LATE_ARCHIVE, FaultKind.HTML_ARCHIVE,
+)  # fmt: skip
+"""Kinds of a venue with an archive."""
+COMMON_KINDS: Final = tuple(
+    kind for kind in FaultKind if kind not in (FaultKind.BANNED, FaultKind.SERVER_SHUTDOWN, *ARCHIVE_KINDS)
+)
+"""Kinds that every venue has."""
 
 _USUAL_VALUE: Final[Mapping[FaultKind, float]] = {
+    FaultKind.RATE_LIMIT: 10.0,
+    FaultKind.BANNED: 120.0,
+    FaultKind.LATE_ARCHIVE: 259_200.0,
     FaultKind.SKEW: 5.0,
     FaultKind.SLOW_REST: 5.0,
     FaultKind.STALE_REST: 10.0,
@@ -79,6 +113,7 @@ class Fault:
         at: UTC seconds since 1970 by the exchange's clock (without skew); None is now.
         seconds: how long it lasts.
         value: what the kind says it is; None is the kind's usual value.
+        venue: the only one it happens to; None is all.
 
     Example:
         >>> Fault(FaultKind.SKEW, at=1_790_232_180.0, seconds=600, value=-3)  # doctest: +SKIP
@@ -88,6 +123,7 @@ class Fault:
     at: float | None = None
     seconds: float = 60.0
     value: float | None = None
+    venue: str | None = None
 
     @property
     def amount(self) -> float:
@@ -100,11 +136,14 @@ class Fault:
         Raises:
             UserError: an unknown field or kind, or a number that is none.
         """
-        if not isinstance(fields, dict) or not set(fields) <= {"kind", "at", "seconds", "value"}:
-            raise UserError('a fault is an object such as {"kind": "stall", "seconds": 90}; also at, value.')
+        if not isinstance(fields, dict) or not set(fields) <= {"kind", "at", "seconds", "value", "venue"}:
+            raise UserError('a fault is an object such as {"kind": "stall", "seconds": 90}; also at, value, venue.')
         kind = fields.get("kind")
         if kind not in list(FaultKind):
             raise UserError(f"kind {kind!r} is none of {', '.join(FaultKind)}.", field="kind")
+        venue = fields.get("venue")
+        if venue is not None and venue not in list(PATHS):
+            raise UserError(f"venue {venue!r} is none of {', '.join(PATHS)}.", field="venue")
         numbers: dict[str, float] = {}
         for name in ("at", "seconds", "value"):
             number = fields.get(name)
@@ -115,7 +154,7 @@ class Fault:
             numbers[name] = float(number)
         if numbers.get("seconds", 0.0) < 0:
             raise UserError(f"seconds {numbers['seconds']:g} is negative.", field="seconds")
-        return cls(FaultKind(kind), **numbers)
+        return cls(FaultKind(kind), **numbers, venue=venue)
 
 
 class FaultPlan:
@@ -157,7 +196,7 @@ class FaultPlan:
 
 
 def random_faults(
-    seed: int, start: float, end: float, count: int, kinds: Collection[FaultKind] = tuple(FaultKind)
+    seed: int, start: float, end: float, count: int, kinds: Collection[FaultKind] = COMMON_KINDS
 ) -> list[Fault]:
     """Faults at random moments in [start, end), by time; the same arguments give the same ones.
 

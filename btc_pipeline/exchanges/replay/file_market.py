@@ -68,6 +68,9 @@ class FileMarket:
             return None
         return int(self._prices[self._traded[index], 3])
 
+    def begins(self, coin: str) -> int:
+        return 0 if self._repeat or coin != self._coin else self.first
+
     def describe(self) -> str:
         times = "over and over" if self._repeat else "moved in time" if self._shift else "at its own times"
         return f"{self._source}, {len(self._time):,} minutes {times} ({self._coin})"

@@ -18,10 +18,19 @@ MOST_MINUTES: Final = 100_000
 class History:
     """Bars of a tape as an exchange's database has them."""
 
-    def __init__(self, tape: Tape, behaviour: Behaviour, faults: FaultPlan) -> None:
+    def __init__(
+        self, tape: Tape, behaviour: Behaviour, faults: FaultPlan, empty_minute: EmptyMinute, *, always: bool = False
+    ) -> None:
+        """
+        Args:
+            empty_minute: what is told of minutes without trades.
+            always: also of the forming one before its first trade.
+        """
         self._tape = tape
         self._behaviour = behaviour
         self._faults = faults
+        self._empty_minute = empty_minute
+        self._always = always
         self._begun: dict[tuple[str, str], tuple[int, int, MinuteRow | None]] = {}
 
     def bars(self, coin: str, interval: str, start_ms: int, end_ms: int, now: float) -> list[MinuteRow]:
@@ -60,6 +69,24 @@ class History:
                 found[-1] = merged(found[-1], row)
         return found[-self._behaviour.retention :]
 
+    def page(self, coin: str, start: int, end: int, now: float, *, most: int, newest: bool) -> list[MinuteRow]:
+        """At most so many of the minutes that open in the epoch minutes [start, end], ascending.
+
+        Args:
+            now: UTC seconds; the minute that contains it is told as far as it is known.
+            newest: whether the newest of them are taken, or the oldest.
+        """
+        current = epoch_ms(now) // MINUTE_MS
+        first, last = max(start, self._tape.market.begins(coin)), min(end, current)
+        found: list[MinuteRow] = []
+        for minute in range(last, first - 1, -1) if newest else range(first, last + 1):
+            if len(found) == most:
+                break
+            row = self._minute(coin, minute, current, now)
+            if row is not None:
+                found.append(row)
+        return found[::-1] if newest else found
+
     def forming_bar(self, coin: str, interval: str, row: MinuteRow) -> MinuteRow:
         """The bar of an interval as its stream tells it, whose newest minute is `row`."""
         if interval == "1m":
@@ -78,7 +105,9 @@ class History:
     def _minute(self, coin: str, minute: int, current: int, now: float) -> MinuteRow | None:
         if minute == current:
             step = self._tape.now_forming(coin, now)
-            return step.row if step else None
+            if step is not None:
+                return step.row
+            return self._flat(coin, minute) if self._always else None
         row = self._tape.market.minute(coin, minute)
         if row is None or not row.trades:
             return self._empty(coin, minute, row, now)
@@ -89,13 +118,14 @@ class History:
         return row
 
     def _empty(self, coin: str, minute: int, row: MinuteRow | None, now: float) -> MinuteRow | None:
-        policy = self._behaviour.empty_minute
+        policy = self._empty_minute
         if policy is EmptyMinute.OMIT:
             return None
         if policy is EmptyMinute.LATE_FLAT and now < (minute + 1) * 60 + self._behaviour.late_flat_seconds:
             return None
-        if row is not None:
-            return row
+        return row if row is not None else self._flat(coin, minute)
+
+    def _flat(self, coin: str, minute: int) -> MinuteRow | None:
         price = self._tape.market.last_close(coin, minute)
         return None if price is None else flat_row(minute, price)
 

@@ -7,22 +7,18 @@ from typing import Any, Final, TypeGuard
 
 from btc_pipeline.errors import UserError
 from btc_pipeline.exchanges.replay.faults import FaultKind
-from btc_pipeline.exchanges.replay.http import CUT, HttpRequest, Reply
-from btc_pipeline.exchanges.replay.hyperliquid_text import candle_text, compact, decimal_text
+from btc_pipeline.exchanges.replay.http import HttpRequest, Reply
+from btc_pipeline.exchanges.replay.hyperliquid_text import candle_text, compact
 from btc_pipeline.exchanges.replay.intervals import MINUTES_OF
 from btc_pipeline.exchanges.replay.limits import SlidingWindow
 from btc_pipeline.exchanges.replay.market import epoch_ms
+from btc_pipeline.exchanges.replay.numbers import decimal_text
+from btc_pipeline.exchanges.replay.rest import RestDesk
 from btc_pipeline.exchanges.replay.venue import Venue
 
 MALFORMED: Final = Reply(422, b"Failed to deserialize the JSON body into the target type", "text/plain; charset=utf-8")
 TOO_MANY: Final = Reply(429, b"null")
 NO_SUCH_COIN: Final = Reply(500, b"null")
-BAD_GATEWAY: Final = Reply(
-    502,
-    b"<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center><h1>502 Bad Gateway</h1></center>\r\n"
-    b"<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n",
-    "text/html",
-)
 
 _WEIGHTS: Final = {"candleSnapshot": 20, "meta": 20, "spotMeta": 20, "allMids": 2, "exchangeStatus": 2}
 _ROWS_PER_WEIGHT: Final = 60
@@ -35,39 +31,27 @@ _SPOT_META: Final = {
 }
 
 
-class HyperliquidInfo:
+class HyperliquidInfo(RestDesk):
     """Answers requests; charges them to one address, whose weight of the last minute is limited."""
 
     def __init__(self, venue: Venue) -> None:
-        self._venue = venue
+        super().__init__(venue)
         self._weights = SlidingWindow(venue.behaviour.weight_per_minute)
 
-    def answer(self, request: HttpRequest) -> Reply:
+    def kind_of(self, request: HttpRequest) -> str:
         body = _parse(request.body)
         kind = body.get("type") if isinstance(body, dict) else None
-        kind = kind if isinstance(kind, str) else "unreadable"
-        fault = self._fault()
-        reply, weight = (fault, 0) if fault else self._charged(request, kind, body)
-        self._venue.counters.note_request(self._venue.true_now(), kind, reply.status, weight)
-        is_on = self._venue.is_on
-        cut = reply.cut or is_on(FaultKind.CUT_REST)
-        return Reply(reply.status, reply.body, reply.content_type, self._venue.amount(FaultKind.SLOW_REST), cut)
+        return kind if isinstance(kind, str) else "unreadable"
 
-    def _fault(self) -> Reply | None:
-        answers = (
-            (FaultKind.REFUSE, CUT),
-            (FaultKind.BAD_GATEWAY, BAD_GATEWAY),
-            (FaultKind.SERVER_ERROR, NO_SUCH_COIN),
-            (FaultKind.RATE_LIMIT, TOO_MANY),
-        )
-        return next((reply for kind, reply in answers if self._venue.is_on(kind)), None)
+    def rate_limited(self, seconds: float) -> Reply:  # noqa: ARG002 nobody is told how long
+        return TOO_MANY
 
-    def _charged(self, request: HttpRequest, kind: str, body: Any) -> tuple[Reply, int]:
+    def charged(self, request: HttpRequest, kind: str) -> tuple[Reply, int]:
         if request.path != "/info":
             return Reply(404, b"not found", "text/plain"), 0
         if request.method != "POST":
             return Reply(405, b"", "text/plain"), 0
-        reply, weight = self._answer(kind, body)
+        reply, weight = self._answer(kind, _parse(request.body))
         if not self._weights.take(self._venue.true_now(), weight):
             return TOO_MANY, 0
         return reply, weight

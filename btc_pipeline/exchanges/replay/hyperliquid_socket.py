@@ -2,86 +2,41 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from typing import Protocol
 
 from btc_pipeline.exchanges.replay.behaviour import PongFrames
 from btc_pipeline.exchanges.replay.faults import FaultKind
 from btc_pipeline.exchanges.replay.hyperliquid_text import (
     GREETING,
     PONG,
-    Subscription,
     compact,
+    echo,
     error_frame,
     response_frame,
 )
 from btc_pipeline.exchanges.replay.intervals import MINUTES_OF
+from btc_pipeline.exchanges.replay.limits import SlidingWindow
+from btc_pipeline.exchanges.replay.socket import Subscribers, WireSocket
+from btc_pipeline.exchanges.replay.subscription import Subscription
 from btc_pipeline.exchanges.replay.venue import Venue
 from btc_pipeline.exchanges.replay.websocket import WebSocketTalk, text_frame
 
 
-class Subscribers(Protocol):
-    """Who keeps all sockets."""
+class HyperliquidSocket(WireSocket):
+    """A socket that is cut when it was sent nothing for a minute."""
 
-    def may_send(self, peer: str) -> bool:
-        """Notes a message of a client; whether it is within the limit."""
-
-    def may_subscribe(self, peer: str) -> bool:
-        """Whether a client may have one more subscription."""
-
-    def add(self, socket: HyperliquidSocket, subscription: Subscription) -> bytes | None:
-        """Enters a subscription; gives what it begins with."""
-
-    def remove(self, socket: HyperliquidSocket, subscription: Subscription) -> None: ...
-    def gone(self, socket: HyperliquidSocket) -> None: ...
-
-
-class HyperliquidSocket:
-    """A socket from its handshake to its end."""
-
-    def __init__(self, talk: WebSocketTalk, venue: Venue, all_of_them: Subscribers) -> None:
-        self.talk = talk
-        self.subscriptions: set[Subscription] = set()
-        self.dead: set[Subscription] = set()
-        self._venue = venue
-        self._all = all_of_them
-        self._loop = asyncio.get_running_loop()
-        self._last_sent = self._loop.time()
-        self._silence: asyncio.TimerHandle | None = None
-        self._end: asyncio.TimerHandle | None = None
-
-    @property
-    def peer(self) -> str:
-        return self.talk.line.peer
-
-    @property
-    def frozen(self) -> bool:
-        return self.talk.line.frozen
+    def __init__(self, talk: WebSocketTalk, venue: Venue, subscribers: Subscribers, messages: SlidingWindow) -> None:
+        """
+        Args:
+            messages: what its client sends, over all of its sockets.
+        """
+        super().__init__(talk, venue, subscribers)
+        self._messages = messages
 
     def opened(self) -> None:
         self._watch_silence()
         if self._venue.behaviour.greeting:
             self.send("greeting", text_frame(GREETING))
-
-    def ended(self) -> None:
-        for timer in (self._silence, self._end):
-            if timer is not None:
-                timer.cancel()
-        self._all.gone(self)
-
-    def send(self, channel: str, frame: bytes) -> None:
-        """Sends bytes that `text_frame` made."""
-        if self.frozen:
-            return
-        self._last_sent = self._loop.time()
-        self._venue.counters.frames_sent[channel] += 1
-        self.talk.send_bytes(frame)
-
-    def cut(self, reason: str) -> None:
-        """Ends the connection without a close frame."""
-        self._venue.counters.cuts[reason] += 1
-        self.talk.abort()
 
     def pinged(self, payload: bytes) -> None:
         answer = self._venue.behaviour.pong_frames
@@ -92,7 +47,7 @@ class HyperliquidSocket:
         self.talk.send_pong(payload)
 
     def received(self, text: str) -> None:
-        if not self._all.may_send(self.peer):
+        if not self._messages.take(self._venue.true_now()):
             limit = self._venue.behaviour.max_messages_per_minute
             self._say(f"Cannot send more than {limit} messages per minute.")
             return
@@ -112,30 +67,24 @@ class HyperliquidSocket:
             self._unsubscribe(subscription)
 
     def _subscribe(self, subscription: Subscription) -> None:
+        most = self._venue.behaviour.max_subscriptions
         if subscription in self.subscriptions:
-            self._say(f"Already subscribed: {compact(subscription.as_json()).decode()}")
-        elif not self._all.may_subscribe(self.peer):
-            self._say(f"Cannot subscribe to more than {self._venue.behaviour.max_subscriptions} channels.")
+            self._say(f"Already subscribed: {compact(echo(subscription)).decode()}")
+        elif self._subscribers.subscriptions_of(self.peer) >= most:
+            self._say(f"Cannot subscribe to more than {most} channels.")
         elif subscription.coin not in self._venue.tape.listings:
-            if self._end is None:
-                self._end = self._loop.call_later(self._venue.behaviour.poison_seconds, self.cut, "poison coin")
+            if "poison" not in self._timers:
+                seconds = self._venue.behaviour.poison_seconds
+                self._timers["poison"] = self._loop.call_later(seconds, self.cut, "poison coin")
         else:
-            self._venue.counters.subscriptions[f"{subscription.type} {subscription.coin}"] += 1
             self.send("subscriptionResponse", text_frame(response_frame("subscribe", subscription)))
-            self.subscriptions.add(subscription)
-            first = self._all.add(self, subscription)
-            if self._venue.is_on(FaultKind.SILENT_DEATH):
-                self.dead.add(subscription)
-            elif first is not None and not self._venue.is_on(FaultKind.STALL):
-                self.send(subscription.type, text_frame(first))
+            self._subscribers.add(self, subscription)
 
     def _unsubscribe(self, subscription: Subscription) -> None:
         if subscription not in self.subscriptions:
-            self._say(f"Already unsubscribed: {compact(subscription.as_json()).decode()}")
+            self._say(f"Already unsubscribed: {compact(echo(subscription)).decode()}")
             return
-        self.subscriptions.remove(subscription)
-        self.dead.discard(subscription)
-        self._all.remove(self, subscription)
+        self._subscribers.remove(self, subscription)
         self.send("subscriptionResponse", text_frame(response_frame("unsubscribe", subscription)))
 
     def _say(self, text: str) -> None:
@@ -145,7 +94,7 @@ class HyperliquidSocket:
         """Cuts the socket at the silence rule's end; wakes once in that time, not at every frame."""
         end = self._last_sent + self._venue.behaviour.silence_seconds
         if self._loop.time() < end:
-            self._silence = self._loop.call_at(end, self._watch_silence)
+            self._timers["silence"] = self._loop.call_at(end, self._watch_silence)
         elif not self.frozen:
             self.cut("silence")
 

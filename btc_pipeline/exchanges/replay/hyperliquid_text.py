@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from btc_pipeline.exchanges.replay.intervals import bar_end
 from btc_pipeline.exchanges.replay.market import MINUTE_MS, Listing, MinuteRow
+from btc_pipeline.exchanges.replay.numbers import decimal_text
+from btc_pipeline.exchanges.replay.subscription import Subscription
 from btc_pipeline.exchanges.replay.tape import Trade
 
 PONG: Final = b'{"channel":"pong"}'
@@ -15,25 +17,10 @@ GREETING: Final = b"Websocket connection established."
 _USERS: Final = '["0x0000000000000000000000000000000000000001","0x0000000000000000000000000000000000000002"]'
 
 
-class Subscription(NamedTuple):
-    """`candle` with an interval, or `trades` without one."""
-
-    type: str
-    coin: str
-    interval: str = ""
-
-    def as_json(self) -> dict[str, str]:
-        """As the server echoes it, which is not the order in which the client wrote it."""
-        interval = {"interval": self.interval} if self.interval else {}
-        return {"type": self.type, **interval, "coin": self.coin}
-
-
-def decimal_text(ticks: int, decimals: int) -> str:
-    """Ticks as a decimal without trailing zeros but with at least one decimal: 84143.0, 0.00036, 0.0."""
-    if not decimals:
-        return f"{ticks}.0"
-    digits = f"{ticks:0{decimals + 1}d}"
-    return f"{digits[:-decimals]}.{digits[-decimals:].rstrip('0') or '0'}"
+def echo(subscription: Subscription) -> dict[str, str]:
+    """A subscription as the server echoes it, which is not the order in which the client wrote it."""
+    interval = {"interval": subscription.interval} if subscription.interval else {}
+    return {"type": subscription.type, **interval, "coin": subscription.coin}
 
 
 def candle_text(row: MinuteRow, listing: Listing, interval: str) -> str:
@@ -64,9 +51,7 @@ def trades_frame(trades: Iterable[Trade], listing: Listing) -> bytes:
 
 
 def response_frame(method: str, subscription: Subscription) -> bytes:
-    return compact(
-        {"channel": "subscriptionResponse", "data": {"method": method, "subscription": subscription.as_json()}}
-    )
+    return compact({"channel": "subscriptionResponse", "data": {"method": method, "subscription": echo(subscription)}})
 
 
 def error_frame(text: str) -> bytes:

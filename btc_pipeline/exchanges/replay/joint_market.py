@@ -27,5 +27,9 @@ class JointMarket:
         part = self._of_coin.get(coin)
         return part.last_close(coin, minute) if part else None
 
+    def begins(self, coin: str) -> int:
+        part = self._of_coin.get(coin)
+        return part.begins(coin) if part else 0
+
     def describe(self) -> str:
         return "; ".join(part.describe() for part in self._parts)

@@ -51,6 +51,9 @@ class Market(Protocol):
     def last_close(self, coin: str, minute: int) -> int | None:
         """The close, in ticks, of the newest minute with trades before this one; None outside of the source's span."""
 
+    def begins(self, coin: str) -> int:
+        """The epoch minute before which the source has nothing of a coin; 0 for one without a beginning."""
+
     def describe(self) -> str:
         """What it is, in one line."""
 

@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from btc_pipeline.errors import UserError
+from btc_pipeline.exchanges.addresses import Addresses
 from btc_pipeline.exchanges.replay.behaviour import Behaviour
+from btc_pipeline.exchanges.replay.binance import BinanceWire
+from btc_pipeline.exchanges.replay.binance_flavour import SPOT, USD_M
 from btc_pipeline.exchanges.replay.connection import Connection, Talk
 from btc_pipeline.exchanges.replay.control import PREFIX, Control, fault_json
 from btc_pipeline.exchanges.replay.counters import Counters
 from btc_pipeline.exchanges.replay.faults import Fault
-from btc_pipeline.exchanges.replay.http import HttpRequest, HttpTalk, Reply
+from btc_pipeline.exchanges.replay.http import Answer, HttpRequest, HttpTalk, Reply
+from btc_pipeline.exchanges.replay.hyperliquid import VENUE as HYPERLIQUID
 from btc_pipeline.exchanges.replay.hyperliquid import HyperliquidWire
 from btc_pipeline.exchanges.replay.market import Market
+from btc_pipeline.exchanges.replay.sockets import Wire
+from btc_pipeline.exchanges.replay.tape import Tape
 from btc_pipeline.exchanges.replay.venue import Venue
 from btc_pipeline.exchanges.replay.websocket import WebSocketTalk
+from btc_pipeline.exchanges.replayed import replayed_addresses
 from btc_pipeline.timing.clock import Clock
 
 LOOPBACK: Final = "127.0.0.1"
 
 
 class ReplayExchange:
-    """A local Hyperliquid.
+    """A local Hyperliquid, Bybit and Binance, which trade one market.
 
     Example:
         >>> exchange = ReplayExchange(SyntheticMarket(seed=1), clock)  # doctest: +SKIP
@@ -38,8 +47,19 @@ class ReplayExchange:
             behaviour: the defaults are Hyperliquid's.
         """
         self.market = market
-        self.venue = Venue(market, clock, behaviour or Behaviour())
-        self._wire = HyperliquidWire(self.venue)
+        chosen = behaviour or Behaviour()
+        tape = Tape(market, chosen.frames_per_minute)
+
+        def venue(name: str) -> Venue:
+            return Venue(name, tape, clock, chosen, flat_minutes=name != HYPERLIQUID)
+
+        self.venue = venue(HYPERLIQUID)
+        self._wires: list[Wire] = [
+            BinanceWire(venue(SPOT.venue), SPOT),
+            BinanceWire(venue(USD_M.venue), USD_M),
+            HyperliquidWire(self.venue),
+        ]
+        self._faults: list[Fault] = []
         self._control = Control(self.state, self.inject, self.clear_faults)
         self._connections: set[Connection] = set()
         self._timers: list[asyncio.TimerHandle] = []
@@ -53,19 +73,43 @@ class ReplayExchange:
 
     @property
     def websocket_url(self) -> str:
-        return f"ws://{self._host}:{self._port}{self._wire.socket_path}"
+        """Hyperliquid's."""
+        return self.addresses(HYPERLIQUID).websocket_url
 
     @property
     def api_url(self) -> str:
-        return f"http://{self._host}:{self._port}"
+        """Hyperliquid's, and where its own requests are."""
+        return self.addresses(HYPERLIQUID).api_url
+
+    @property
+    def venues(self) -> Mapping[str, Venue]:
+        """Every venue that it plays, by name."""
+        return {wire.venue.name: wire.venue for wire in self._wires}
+
+    def addresses(self, venue: str) -> Addresses:
+        """Where a venue is.
+
+        Raises:
+            KeyError: it does not play it.
+        """
+        return replayed_addresses(venue, self._host, self._port)
+
+    def counters_of(self, venue: str) -> Counters:
+        """What was asked of a venue.
+
+        Raises:
+            KeyError: it does not play it.
+        """
+        return self.venues[venue].counters
 
     @property
     def counters(self) -> Counters:
+        """Hyperliquid's."""
         return self.venue.counters
 
     @property
     def open_sockets(self) -> int:
-        return self._wire.open_sockets
+        return sum(wire.open_sockets for wire in self._wires)
 
     async def start(self, host: str = LOOPBACK, port: int = 0) -> None:
         """Listens; with port 0 on a free one. After a stop it may be started again, on the same port.
@@ -83,7 +127,7 @@ class ReplayExchange:
                 f"{host}:{port} is not free ({error.strerror}); choose another port.", field="port"
             ) from error
         self._host, self._port = host, self._server.sockets[0].getsockname()[1]
-        for fault in self.venue.faults.all():
+        for fault in self._faults:
             self._plan(fault)
 
     async def stop(self) -> None:
@@ -96,13 +140,16 @@ class ReplayExchange:
             self._server = None
         for connection in list(self._connections):
             connection.abort()
-        self._wire.stop()
+        for wire in self._wires:
+            wire.stop()
         await asyncio.sleep(0)
 
     def inject(self, fault: Fault) -> Fault:
         """Plans a fault, also before the start; gives it with its time."""
         planned = fault if fault.at is not None else replace(fault, at=self.venue.true_now())
-        self.venue.faults.add(planned)
+        self._faults.append(planned)
+        for wire in self._hit_by(planned):
+            wire.venue.faults.add(planned)
         if self._server is not None:
             self._plan(planned)
         return planned
@@ -112,10 +159,11 @@ class ReplayExchange:
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
-        faults = self.venue.faults.all()
-        self.venue.faults.clear()
+        faults, self._faults = self._faults, []
+        for wire in self._wires:
+            wire.venue.faults.clear()
         for fault in faults:
-            self._wire.fault_ended(fault)
+            self._end_fault(fault)
 
     def state(self) -> dict[str, Any]:
         """Its time, market, faults and counters, ready for JSON."""
@@ -124,8 +172,9 @@ class ReplayExchange:
             "market": self.market.describe(),
             "time": self.venue.now(),
             "open_sockets": self.open_sockets,
-            "faults": [fault_json(fault) for fault in self.venue.faults.all()],
+            "faults": [fault_json(fault) for fault in sorted(self._faults, key=lambda fault: fault.at or 0.0)],
             "counters": self.counters.as_json(),
+            "venues": {name: venue.counters.as_json() for name, venue in self.venues.items()},
         }
 
     def _plan(self, fault: Fault) -> None:
@@ -136,16 +185,35 @@ class ReplayExchange:
             return
         loop = asyncio.get_running_loop()
         if start <= now:
-            self._wire.fault_began(fault)
+            self._begin_fault(fault)
         else:
-            self._timers.append(loop.call_later(start - now, self._wire.fault_began, fault))
-        self._timers.append(loop.call_later(end - now, self._wire.fault_ended, fault))
+            self._timers.append(loop.call_later(start - now, self._begin_fault, fault))
+        self._timers.append(loop.call_later(end - now, self._end_fault, fault))
+
+    def _begin_fault(self, fault: Fault) -> None:
+        for wire in self._hit_by(fault):
+            wire.fault_began(fault)
+
+    def _end_fault(self, fault: Fault) -> None:
+        for wire in self._hit_by(fault):
+            wire.fault_ended(fault)
+
+    def _hit_by(self, fault: Fault) -> list[Wire]:
+        return [wire for wire in self._wires if fault.venue in (None, wire.venue.name)]
 
     def _begin(self, connection: Connection, first_line: str) -> Talk:
         path = first_line.split(" ")[1] if first_line.count(" ") == 2 else ""
-        if path.partition("?")[0] == self._wire.socket_path:
-            return WebSocketTalk(connection, self._wire.socket, lambda: self._wire.admit(connection.peer))
+        path = path.partition("?")[0]
+        for wire in self._wires:
+            if wire.takes(path):
+                return WebSocketTalk(connection, partial(wire.socket, path=path), partial(wire.admit, connection.peer))
         return HttpTalk(connection, self._answer)
 
-    def _answer(self, request: HttpRequest) -> Reply:
-        return self._control.answer(request) if request.path.startswith(PREFIX) else self._wire.rest(request)
+    def _answer(self, request: HttpRequest) -> Answer:
+        if request.path.startswith(PREFIX):
+            return self._control.answer(request)
+        for wire in self._wires:
+            answer = wire.rest(request)
+            if answer is not None:
+                return answer
+        return Reply(404, b"not found", "text/plain")

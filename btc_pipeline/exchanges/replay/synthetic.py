@@ -48,6 +48,7 @@ class SyntheticMarket:
         self._seed = seed
         self._empty_share = empty_share
         self._row = lru_cache(maxsize=32_768)(self._make_row)
+        self._close = lru_cache(maxsize=1024)(self._make_close)
 
     @property
     def listings(self) -> Mapping[str, Listing]:
@@ -63,6 +64,9 @@ class SyntheticMarket:
             if not self._is_empty(coin, before):
                 return self._close(coin, before)
         return None
+
+    def begins(self, coin: str) -> int:  # noqa: ARG002 of none
+        return 0
 
     def describe(self) -> str:
         empty = f", {self._empty_share:.1%} of minutes without trades" if self._empty_share else ""
@@ -86,7 +90,7 @@ class SyntheticMarket:
         trades = min(volume, 25 + int(90 * busy * (0.2 + unit(seed + 7, minute))))
         return MinuteRow(minute, open_, high, low, close, volume, trades)
 
-    def _close(self, coin: str, minute: int) -> int:
+    def _make_close(self, coin: str, minute: int) -> int:
         seed = self._seeds[coin]
         moved = math.fsum(
             _STEP * period**0.5 * smooth(seed + 16 + k, minute, period) for k, period in enumerate(_PERIODS)

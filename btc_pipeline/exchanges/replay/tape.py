@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final, NamedTuple
 
 from btc_pipeline.exchanges.replay.market import MINUTE_MS, Listing, Market, MinuteRow, epoch_ms
 from btc_pipeline.exchanges.replay.noise import mixed, text_seed
-from btc_pipeline.exchanges.replay.paths import Step, forming_path
+from btc_pipeline.exchanges.replay.paths import (
+    NO_FLOW,
+    Flow,
+    Step,
+    final_flow,
+    forming_path,
+    is_buy,
+    leading_prices,
+    part_of,
+    path_flows,
+    sides_of,
+)
 
 _FURTHEST_BACK_MINUTES: Final = 240
 
@@ -32,6 +43,8 @@ class Tape:
         self._frames = frames_per_minute
         self._seeds: dict[str, int] = {}
         self.steps = lru_cache(maxsize=64)(self._steps)
+        self._flows = lru_cache(maxsize=64)(self._make_flows)
+        self._final_flow = lru_cache(maxsize=16_384)(self._make_final_flow)
 
     @property
     def listings(self) -> Mapping[str, Listing]:
@@ -54,25 +67,34 @@ class Tape:
         steps = self.steps(coin, minute)
         step = steps[index]
         row = step.row
-        if index:
-            before = steps[index - 1]
-            since, count, volume = before.offset_ms, row.trades - before.row.trades, row.volume - before.row.volume
-            seen = before.row
-        else:
-            since, count, volume, seen = 0, row.trades, row.volume, None
-        prices = _prices(step, seen, count)
+        before = steps[index - 1] if index else None
+        since = before.offset_ms if before else 0
+        count = row.trades - (before.row.trades if before else 0)
+        volume = row.volume - (before.row.volume if before else 0)
+        leading = leading_prices(row, before.row if before else None, step.price, count)
         seed = mixed(self._seed(coin), minute)
+        bought = is_buy(sides_of(seed), index)
         first = row.trades - count
         return [
             Trade(
                 time_ms=minute * MINUTE_MS + since + (step.offset_ms - since) * (k + 1) // count,
-                price=prices[k],
-                size=volume * (k + 1) // count - volume * k // count,
-                is_buy=bool(mixed(seed, first + k) & 1),
+                price=leading[k] if k < len(leading) else step.price,
+                size=part_of(volume, count, k),
+                is_buy=bought,
                 tid=mixed(seed, first + k) >> 14,
             )
             for k in range(count)
         ]
+
+    def flow(self, coin: str, row: MinuteRow) -> Flow:
+        """What the trades of a minute up to one of its states add up to."""
+        if not row.trades:
+            return NO_FLOW
+        final = self.market.minute(coin, row.minute)
+        if final is not None and final.trades == row.trades:
+            return self._final_flow(coin, row.minute)
+        steps = self.steps(coin, row.minute)
+        return self._flows(coin, row.minute)[bisect_left(steps, row.trades, key=lambda step: step.row.trades)]
 
     def newest_trades(self, coin: str, moment: float, count: int) -> list[Trade]:
         """The newest trades up to a moment, by time."""
@@ -91,18 +113,15 @@ class Tape:
         row = self.market.minute(coin, minute)
         return forming_path(row, self._frames, mixed(self._seed(coin), minute)) if row else ()
 
+    def _make_flows(self, coin: str, minute: int) -> tuple[Flow, ...]:
+        return path_flows(self.steps(coin, minute), mixed(self._seed(coin), minute))
+
+    def _make_final_flow(self, coin: str, minute: int) -> Flow:
+        row = self.market.minute(coin, minute)
+        return final_flow(row, self._frames, mixed(self._seed(coin), minute)) if row else NO_FLOW
+
     def _seed(self, coin: str) -> int:
         seed = self._seeds.get(coin)
         if seed is None:
             seed = self._seeds[coin] = text_seed(0, coin)
         return seed
-
-
-def _prices(step: Step, before: MinuteRow | None, count: int) -> list[int]:
-    """The last one is the step's; extremes that no earlier trade had come before it, as far as there are trades."""
-    row = step.row
-    known = [row.open] if before is None else [before.high, before.low]
-    missing = [price for price in (row.high, row.low) if price not in (*known, step.price)]
-    first = [row.open] if before is None else []
-    lead = [*first, *missing][: count - 1]
-    return lead + [step.price] * (count - len(lead))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from btc_pipeline.exchanges.replay.behaviour import Behaviour
+from btc_pipeline.exchanges.replay.behaviour import Behaviour, EmptyMinute
 from btc_pipeline.exchanges.replay.counters import Counters
 from btc_pipeline.exchanges.replay.faults import FaultKind, FaultPlan
 from btc_pipeline.exchanges.replay.history import History
-from btc_pipeline.exchanges.replay.market import Market
 from btc_pipeline.exchanges.replay.tape import Tape
 from btc_pipeline.timing.clock import Clock
 
@@ -14,12 +13,18 @@ from btc_pipeline.timing.clock import Clock
 class Venue:
     """Everything that a wire needs to know. Moments are UTC seconds since 1970."""
 
-    def __init__(self, market: Market, clock: Clock, behaviour: Behaviour) -> None:
+    def __init__(self, name: str, tape: Tape, clock: Clock, behaviour: Behaviour, *, flat_minutes: bool) -> None:
+        """
+        Args:
+            flat_minutes: whether it tells of every minute, of one without trades by a flat row.
+        """
+        self.name = name
         self.behaviour = behaviour
         self.faults = FaultPlan()
         self.counters = Counters()
-        self.tape = Tape(market, behaviour.frames_per_minute)
-        self.history = History(self.tape, behaviour, self.faults)
+        self.tape = tape
+        empty_minute = EmptyMinute.FLAT if flat_minutes else behaviour.empty_minute
+        self.history = History(tape, behaviour, self.faults, empty_minute, always=flat_minutes)
         self._clock = clock
         self._newest = float("-inf")
 

@@ -19,6 +19,7 @@ class Socket(Protocol):
     def opened(self) -> None: ...
     def received(self, text: str) -> None: ...
     def pinged(self, payload: bytes) -> None: ...
+    def ponged(self) -> None: ...
     def ended(self) -> None: ...
 
 
@@ -70,6 +71,9 @@ class WebSocketTalk:
     def send_pong(self, payload: bytes) -> None:
         self.send_bytes(Frame(Opcode.PONG, payload).serialize(mask=False))
 
+    def send_ping(self, payload: bytes) -> None:
+        self.send_bytes(Frame(Opcode.PING, payload).serialize(mask=False))
+
     def close(self, code: int) -> None:
         """Ends the socket with a close frame."""
         if self._protocol.state is State.OPEN:
@@ -105,6 +109,8 @@ class WebSocketTalk:
                 self._socket.received(message.decode("utf-8", "replace"))
         elif frame.opcode is Opcode.PING:
             self._socket.pinged(bytes(frame.data))
+        elif frame.opcode is Opcode.PONG:
+            self._socket.ponged()
 
     def _flush(self) -> None:
         for data in self._protocol.data_to_send():

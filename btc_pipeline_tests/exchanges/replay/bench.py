@@ -35,6 +35,9 @@ class TableMarket:
         before = [known for known, row in self._rows.items() if known < minute and row.trades]
         return self._rows[max(before)].close if before else None
 
+    def begins(self, coin: str) -> int:
+        return min(self._rows, default=0)
+
     def describe(self) -> str:
         return "a table"
 

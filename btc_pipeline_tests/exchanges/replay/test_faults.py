@@ -12,6 +12,7 @@ from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatu
 
 from btc_pipeline.errors import UserError
 from btc_pipeline.exchanges.replay import Fault, FaultKind, MinuteRow, SyntheticMarket, random_faults
+from btc_pipeline.exchanges.replay.faults import COMMON_KINDS
 from btc_pipeline_tests.exchanges.replay.bench import EPOCH, MINUTE, Bench, TableMarket, play
 
 NOW_MS = EPOCH * 1000
@@ -462,10 +463,10 @@ def test_stop_and_start_is_an_outage_on_the_same_port() -> None:
 
 
 def test_random_faults_are_a_function_of_the_seed_and_of_every_kind() -> None:
-    faults = random_faults(5, EPOCH, EPOCH + 10_800, 3 * len(FaultKind))
-    assert faults == random_faults(5, EPOCH, EPOCH + 10_800, 3 * len(FaultKind))
-    assert faults != random_faults(6, EPOCH, EPOCH + 10_800, 3 * len(FaultKind))
-    assert sorted(fault.kind for fault in faults) == sorted([*FaultKind] * 3)
+    faults = random_faults(5, EPOCH, EPOCH + 10_800, 3 * len(COMMON_KINDS))
+    assert faults == random_faults(5, EPOCH, EPOCH + 10_800, 3 * len(COMMON_KINDS))
+    assert faults != random_faults(6, EPOCH, EPOCH + 10_800, 3 * len(COMMON_KINDS))
+    assert sorted(fault.kind for fault in faults) == sorted([*COMMON_KINDS] * 3)
     times = [fault.at for fault in faults if fault.at is not None]
     assert len(times) == len(faults)
     assert times == sorted(times)
@@ -475,7 +476,7 @@ def test_random_faults_are_a_function_of_the_seed_and_of_every_kind() -> None:
 
 def test_all_kinds_at_once_leave_an_exchange_that_works() -> None:
     async def scenario(bench: Bench) -> None:
-        for fault in random_faults(11, EPOCH, EPOCH + 1200, 2 * len(FaultKind)):
+        for fault in random_faults(11, EPOCH, EPOCH + 1200, 2 * len(COMMON_KINDS)):
             bench.exchange.inject(fault)
         while bench.clock.now() < EPOCH + 1900:
             try:

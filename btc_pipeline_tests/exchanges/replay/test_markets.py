@@ -8,8 +8,8 @@ import pytest
 from btc_pipeline.errors import UserError
 from btc_pipeline.exchanges.replay import MinuteRow, SyntheticMarket
 from btc_pipeline.exchanges.replay.file_market import FileMarket, read_candles
-from btc_pipeline.exchanges.replay.hyperliquid_text import decimal_text
 from btc_pipeline.exchanges.replay.joint_market import JointMarket
+from btc_pipeline.exchanges.replay.numbers import decimal_text
 from btc_pipeline.market.candles import Candles, Scale, minute_candles
 from btc_pipeline_tests.exchanges.replay.bench import MINUTE
 from btc_pipeline_tests.real_data import DATA, binanceus_minutes, needs_real_data
