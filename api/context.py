@@ -12,6 +12,7 @@ from pydantic_core import to_json
 from api.database import Connections
 from btc_pipeline.market.intervals import MINUTE, Interval
 from btc_pipeline.settings import Settings
+from btc_pipeline.storage.times import to_datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,11 @@ class Context:
     def now(self) -> int:
         """The epoch minute."""
         return int(time.time()) // 60
+
+    def warm_up_of(self, symbol: str) -> dict[str, Any] | None:
+        """Whose bars a symbol's windows may reach back to, as answers say it."""
+        found = self.settings.warm_ups.get(symbol)
+        return None if found is None else {"source": found.source, "until": to_datetime(found.until)}
 
     def is_stored(self, interval: Interval) -> bool:
         """Whether bars of an interval are in the table."""

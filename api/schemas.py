@@ -138,6 +138,13 @@ class BulkCandles(Page):
     )
 
 
+class WarmUpOfSymbol(BaseModel):
+    """Whose bars a symbol's windows may reach back to: at `until` and before, and only from later bars."""
+
+    source: str
+    until: datetime
+
+
 class IndicatorDefinition(BaseModel):
     """What an indicator's name means."""
 
@@ -153,6 +160,7 @@ class IndicatorValue(BaseModel):
     name: str
     value: float
     settled: bool = Field(description="false: made from fewer bars than its window holds")
+    warmed: bool = Field(description="it rests on bars of another venue: see warm_up")
 
 
 class IndicatorsPage(Page):
@@ -163,6 +171,7 @@ class IndicatorsPage(Page):
     interval: str
     align: str
     count: int
+    warm_up: WarmUpOfSymbol | None = Field(description="of the symbol, if the settings give it one")
     definitions: dict[str, IndicatorDefinition]
     data: list[IndicatorValue]
 
@@ -185,6 +194,7 @@ class Decision(BaseModel):
     input_digest: str
     origin: Literal["live", "backfill", "repair"]
     recorded_at: datetime
+    warmed: bool = Field(description="it saw bars of another venue: see warm_up")
 
 
 class DecisionsPage(Page):
@@ -196,6 +206,7 @@ class DecisionsPage(Page):
     align: str
     count: int
     as_of: datetime | None
+    warm_up: WarmUpOfSymbol | None = Field(description="of the symbol, if the settings give it one")
     data: list[Decision]
 
 

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 DECISIONS: Final = """
 SELECT time, strategy, parameters::text AS parameters, version, target, type, confidence,
-       array_to_string(reasons, '; ') AS reasons, indicator_snapshot::text AS indicator_snapshot, origin, recorded_at
+       array_to_string(reasons, '; ') AS reasons, indicator_snapshot::text AS indicator_snapshot, origin, recorded_at,
+       warmed
 FROM (
     SELECT DISTINCT ON (strategy, parameters, time) *
     FROM decisions
@@ -106,7 +107,7 @@ def load_decisions(
 
     Returns:
         strategy, parameters (JSON), version, target (Int64: -1, 0, 1; <NA> is no opinion), type, confidence,
-        reasons, indicator_snapshot (JSON), origin, recorded_at.
+        reasons, indicator_snapshot (JSON), origin, recorded_at, warmed (bool: it saw bars of another venue).
 
     Raises:
         UserError: unknown symbol or interval, or a time that cannot be read.

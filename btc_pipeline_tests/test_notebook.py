@@ -101,6 +101,7 @@ def test_decisions_have_the_same_types_with_rows_and_without(world: Database, sy
         "indicator_snapshot",
         "origin",
         "recorded_at",
+        "warmed",
     ]
 
 

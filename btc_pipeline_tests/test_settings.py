@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from btc_pipeline.errors import UserError
+from btc_pipeline.market.warm_up import WarmUp
 from btc_pipeline.settings import CONFIG_VARIABLE, PROJECT, Settings, load_settings
 from btc_pipeline_tests.cli.environment import own_environment
 
@@ -175,3 +176,43 @@ def test_the_shipped_file_is_accepted_and_explains_every_setting_of_the_pipeline
     os.environ[CONFIG_VARIABLE] = str(shipped)
     load_settings()
     assert set(yaml.safe_load(shipped.read_text())) <= set(Settings.model_fields)
+
+
+def test_a_warm_up_is_a_symbol_and_a_moment(config: Path) -> None:
+    config.write_text(
+        "warmup: {cbBTC: BTCUSDT.BINANCE until 2026-11-01, ETH.BYBIT: 'ETHUSD.X until 2026-11-01T12:30'}\n"
+    )
+    assert load_settings().warm_ups == {
+        "BTC": WarmUp("BTCUSDT.BINANCE", 29_891_520),
+        "ETH.BYBIT": WarmUp("ETHUSD.X", 29_892_270),
+    }
+    config.write_text("")
+    os.environ["BTC_PIPELINE_WARMUP"] = '{"BTC": "BTCUSDT.BYBIT until 2026-11-01T00:00+01:00"}'
+    assert load_settings().warm_ups["BTC"] == WarmUp("BTCUSDT.BYBIT", 29_891_460)
+
+
+@pytest.mark.parametrize(
+    ("warmup", "words"),
+    [
+        ({"BTC": "BTCUSDT.BINANCE"}, "is no warm-up: write BTCUSDT.BINANCE until 2026-11-01"),
+        ({"BTC": "BTCUSDT.BINANCE until soon"}, "is no warm-up"),
+        ({"BTC": "BTCUSDT.BINANCE until 2026-11-01T00:00:30"}, "is no whole minute"),
+        ({"BTC": "BTC until 2026-11-01"}, "cannot warm up on itself"),
+        ({"BTC": "btc until 2026-11-01"}, "symbol 'btc' is not valid"),
+        ({"BTC": "A.B until 2026-11-01", "cbBTC": "A.C until 2026-11-01"}, "there twice"),
+        ({"BTC": "A.B until 2026-11-01", "A.B": "A.C until 2026-11-01"}, "which warms up itself"),
+    ],
+)
+def test_a_wrong_warm_up_is_refused_in_words(config: Path, warmup: dict[str, str], words: str) -> None:
+    message = refusal(warmup=warmup)
+    assert words in message
+    assert message.startswith("config: warmup: ")
+
+
+def test_a_venue_has_other_addresses_by_file_or_environment(config: Path) -> None:
+    config.write_text("venues: {BINANCE: {api_url: 'http://127.0.0.1:1'}}\n")
+    os.environ["BTC_PIPELINE_VENUES__BINANCE_UM__ARCHIVE_URL"] = "http://127.0.0.1:2"
+    venues = load_settings().venues
+    assert venues["BINANCE"].api_url == "http://127.0.0.1:1"
+    assert venues["BINANCE_UM"].archive_url == "http://127.0.0.1:2"
+    assert "websocket_url" in refusal(venues={"BINANCE": {"websocket_url": "http://x"}})

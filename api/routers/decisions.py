@@ -94,6 +94,7 @@ async def decisions(
             "align": align,
             "count": len(page.rows),
             "as_of": moment,
+            "warm_up": context.warm_up_of(instrument.symbol),
             **addresses,
             "data": [_decision(row, chosen, align) for row in page.rows],
         }

@@ -18,7 +18,7 @@ async def health(context: ContextDependency) -> Response:
     """Degraded: a symbol whose minutes do not land, minutes that wait on disk, open gaps in the last seven days of a
     symbol's data, or days that changed and were not looked at since.
     """
-    questions = health_questions(context.settings.strategies_at_work)
+    questions = health_questions(context.settings)
     rows = {
         name: await context.connections.fetch(statement, *parameters)
         for name, (statement, parameters) in questions.items()

@@ -82,6 +82,7 @@ async def indicators(
             "align": align,
             "count": len(page.rows),
             **addresses,
+            "warm_up": context.warm_up_of(instrument.symbol),
             "definitions": {name: definitions[name] for name in sorted(set(names))},
             "data": page.rows,
         }

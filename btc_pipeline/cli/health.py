@@ -54,7 +54,7 @@ class DatabaseAwayError(Exception):
 def _everything(settings: Settings, *, as_json: bool) -> bool:
     from btc_pipeline.pipeline.health import assess_health, health_questions
 
-    rows = _read(settings, health_questions(settings.strategies_at_work))
+    rows = _read(settings, health_questions(settings))
     report = assess_health(rows, settings, datetime.now(UTC))
     if as_json:
         _print_json(report.to_dict())

@@ -38,6 +38,7 @@ INDICATOR_COLUMNS: Final[Columns] = (
     ("indicator_name", "text", "as in the settings; see indicator_definitions"),
     ("value", "double precision", "of the indicator at the bar's close"),
     ("settled", "boolean", "false: made from fewer bars than its window holds"),
+    ("warmed", "boolean", "it rests on bars of another venue, as the setting warmup allows"),
 )
 DECISION_COLUMNS: Final[Columns] = (
     *_KEY_COLUMNS,
@@ -53,6 +54,7 @@ DECISION_COLUMNS: Final[Columns] = (
     ("input_digest", "text", "digest of all it saw"),
     ("origin", "text", "live, backfill or repair"),
     ("recorded_at", "timestamptz", "when it was stored"),
+    ("warmed", "boolean", "it saw bars of another venue, as the setting warmup allows"),
 )
 
 

@@ -60,7 +60,7 @@ class Spliced:
 
 
 def splice(own: Candles, source: Candles | None, until: int) -> Spliced:
-    """Puts a source's bars in front of a symbol's own on the same interval.
+    """Puts a source's bars in front of a symbol's own on the same interval; its own from before give way to them.
 
     A bar across `until` is the symbol's own: made of its own minutes alone, it is rarely usable.
     """

@@ -25,7 +25,7 @@ from btc_pipeline.pipeline.collection import (
 )
 from btc_pipeline.pipeline.readiness import Readiness, StoredBars, assess_readiness, bars_to_read
 from btc_pipeline.settings import Settings
-from btc_pipeline.storage.health import BARS, COLLECTORS, DECISIONS, SYMBOLS, Question
+from btc_pipeline.storage.health import BARS, COLLECTORS, DECISIONS, SYMBOLS, WARM_BARS, Question
 from btc_pipeline.storage.times import to_datetime, to_minute
 from btc_pipeline.strategies.decisions import StrategyOnInterval
 
@@ -104,13 +104,18 @@ class HealthReport:
         return asdict(self)
 
 
-def health_questions(strategies: Sequence[StrategyOnInterval]) -> dict[str, Question]:
+def health_questions(settings: Settings) -> dict[str, Question]:
     """What has to be read for `assess_health`, by name: a statement and its parameters each."""
+    strategies = settings.strategies_at_work
     bars = bars_to_read(strategies)
+    intervals = ([interval.name for interval in bars], list(bars.values()))
+    warm_ups = settings.warm_ups
+    sources = ([one.source for one in warm_ups.values()], [one.until for one in warm_ups.values()])
     return {
         "collectors": (COLLECTORS, ()),
         "symbols": (SYMBOLS, ()),
-        "bars": (BARS, ([interval.name for interval in bars], list(bars.values()))),
+        "bars": (BARS, intervals),
+        "warm_bars": (WARM_BARS, (list(warm_ups), *sources, *intervals)),
         "decisions": (
             DECISIONS,
             (
@@ -132,10 +137,7 @@ def assess_health(rows: Mapping[str, Sequence[Row]], settings: Settings, now: da
     strategies = settings.strategies_at_work
     collectors = {one.symbol: one for one in assess_collector(rows["collectors"], now, settings.collected)}
     times = {row["symbol"]: exchange_time_of(row, now) for row in rows["collectors"]}
-    stored: dict[str, dict[Interval, StoredBars]] = {}
-    for row in rows["bars"]:
-        bars = StoredBars.of(row["times"], row["usable"])
-        stored.setdefault(row["symbol"], {})[Interval.parse(row["interval"])] = bars
+    stored = _stored_bars(rows, settings)
     decisions: dict[str, LastDecision] = {}
     for row in rows["decisions"]:
         decisions.setdefault(row["symbol"], _last_decision(row))
@@ -153,6 +155,20 @@ def assess_health(rows: Mapping[str, Sequence[Row]], settings: Settings, now: da
     warnings = tuple(f"{one.symbol}: {warning}" for one in symbols for warning in one.warnings)
     status = "degraded" if problems else "ok"
     return HealthReport(status, now.replace(microsecond=0), settings.feed, problems, warnings, tuple(symbols))
+
+
+def _stored_bars(rows: Mapping[str, Sequence[Row]], settings: Settings) -> dict[str, dict[Interval, StoredBars]]:
+    """The newest bars of every collected symbol, with those of its warm-up in front where it has one."""
+    warm = {(row["symbol"], row["interval"]): StoredBars.of(row["times"], row["usable"]) for row in rows["warm_bars"]}
+    stored: dict[str, dict[Interval, StoredBars]] = {}
+    for row in rows["bars"]:
+        symbol, interval = row["symbol"], Interval.parse(row["interval"])
+        bars = StoredBars.of(row["times"], row["usable"])
+        source, warm_up = warm.get((symbol, row["interval"])), settings.warm_ups.get(symbol)
+        if source is not None and warm_up is not None:
+            bars = bars.behind(source, interval, warm_up.until)
+        stored.setdefault(symbol, {})[interval] = bars
+    return stored
 
 
 def _pending(collector: CollectorHealth | None, row: Row) -> str | None:

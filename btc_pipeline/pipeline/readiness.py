@@ -58,6 +58,15 @@ class StoredBars:
         return cls(np.array([to_minute(one) for one in times], np.int64), np.array(usable, np.bool_))
 
 
+    def behind(self, source: StoredBars, interval: Interval, until: int) -> StoredBars:
+        """These bars behind those of a warm-up's source that close by `until` (epoch minute): see `market.warm_up`."""
+        seen = interval.close(interval.slot(source.time)) <= until
+        own = interval.close(interval.slot(self.time)) > until
+        return StoredBars(
+            np.concatenate((source.time[seen], self.time[own])), np.concatenate((source.usable[seen], self.usable[own]))
+        )
+
+
 NO_BARS: Final = StoredBars(np.empty(0, np.int64), np.empty(0, np.bool_))
 
 

@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 
 def read_warm_bars(
     cursor: Cursor, asset: DerivedAsset, warm_up: WarmUp | None, days: range, intervals: Iterable[Interval]
-) -> tuple[WarmBars, SourceContents] | tuple[None, None]:
-    """The source's bars that days of an asset reach back to; nothing where none of them does."""
+) -> tuple[WarmBars | None, SourceContents | None]:
+    """The source's bars that days of an asset reach back to; nothing where none of them does.
+
+    As long as nothing is stored under the source's symbol, its warm-up has no effect.
+    """
     if warm_up is None:
         return None, None
     wanted = {
@@ -31,13 +34,13 @@ def read_warm_bars(
     if not wanted:
         return None, None
     source = next((one for one in read_instruments(cursor) if one.symbol == warm_up.source), None)
+    if source is None:
+        return None, SourceContents(warm_up, None, {})
     bars: dict[Interval, Candles] = {}
     contents: dict[str, dict[int, str]] = {}
-    if source is not None:
-        for interval, warm in wanted.items():
-            bars[interval], contents[bars_asset_name(interval)] = read_bars(cursor, source, interval, warm)
-    scale = None if source is None else source.scale
-    return WarmBars(warm_up, bars), SourceContents(warm_up, scale, contents)
+    for interval, warm in wanted.items():
+        bars[interval], contents[bars_asset_name(interval)] = read_bars(cursor, source, interval, warm)
+    return WarmBars(warm_up, bars), SourceContents(warm_up, source.scale, contents)
 
 
 def _days(asset: DerivedAsset, warm_up: WarmUp, days: range, upstream: str) -> range:

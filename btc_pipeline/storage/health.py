@@ -68,6 +68,23 @@ ORDER BY s.symbol, w.interval
 """
 """The newest bars of every collected symbol: of each interval $1, so many as $2 says."""
 
+WARM_BARS: Final = """
+SELECT u.symbol, w.interval, b.times, b.usable
+FROM unnest($1::text[], $2::text[], $3::bigint[]) AS u (symbol, source, until)
+CROSS JOIN unnest($4::text[], $5::bigint[]) AS w (interval, bars)
+CROSS JOIN LATERAL (
+    SELECT coalesce(array_agg(time ORDER BY time), '{}') AS times,
+           coalesce(array_agg(usable ORDER BY time), '{}') AS usable
+    FROM (
+        SELECT c.time, c.usable FROM candles c
+        WHERE c.symbol = u.source AND c.interval = w.interval AND c.time < to_timestamp(u.until * 60)
+        ORDER BY c.time DESC LIMIT w.bars
+    ) newest
+) b
+ORDER BY u.symbol, w.interval
+"""
+"""The same of the sources ($2) of symbols' ($1) warm-ups, of bars that open before $3 (epoch minutes)."""
+
 DECISIONS: Final = """
 SELECT i.symbol, w.interval, w.strategy, w.parameters, d.time, d.type, d.target, d.recorded_at
 FROM instruments i

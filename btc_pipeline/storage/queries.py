@@ -56,13 +56,13 @@ INDICATOR_DEFINITIONS: Final = """
 SELECT indicator_name, indicator, output, parameters FROM indicator_definitions ORDER BY indicator_name
 """
 EXPORT_INDICATORS: Final = """
-SELECT time, indicator_name AS name, value, settled FROM indicators
+SELECT time, indicator_name AS name, value, settled, warmed FROM indicators
 WHERE symbol = $1 AND interval = $2 AND time >= $3 AND time < $4 ORDER BY time, indicator_name
 """
 EXPORT_DECISIONS: Final = """
 SELECT time, strategy, parameters::text AS parameters, version, target, type, confidence,
        array_to_string(reasons, '; ') AS reasons, indicator_snapshot::text AS indicator_snapshot, input_digest, origin,
-       recorded_at
+       recorded_at, warmed
 FROM current_decisions
 WHERE symbol = $1 AND interval = $2 AND time >= $3 AND time < $4 ORDER BY time, strategy, parameters
 """
@@ -84,7 +84,7 @@ WITH RECURSIVE series AS (
 """
 _DECISION_COLUMNS: Final = """
     time, symbol, interval, strategy, parameters, version, withdrawn, target, type, confidence, reasons,
-    indicator_snapshot, input_digest, origin, recorded_at
+    indicator_snapshot, input_digest, origin, recorded_at, warmed
 """
 _KNOWN_VERSIONS: Final = """
         WHERE d.symbol = $1 AND d.interval = $2 AND d.strategy = s.strategy AND d.parameters = s.parameters
@@ -124,9 +124,9 @@ def indicators_statement(*, newest: bool) -> str:
     """Values of a symbol ($1) and interval ($2) in [$3, $4), at most $5 of them, of the names $6 (text[])."""
     order = "DESC" if newest else "ASC"
     return f"""
-    SELECT found.time, n.name, found.value, found.settled
+    SELECT found.time, n.name, found.value, found.settled, found.warmed
     FROM unnest($6::text[]) AS n (name) CROSS JOIN LATERAL (
-        SELECT time, value, settled FROM indicators
+        SELECT time, value, settled, warmed FROM indicators
         WHERE symbol = $1 AND interval = $2 AND indicator_name = n.name AND time >= $3 AND time < $4
         ORDER BY time {order} LIMIT $5
     ) found

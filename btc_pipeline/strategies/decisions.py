@@ -174,7 +174,7 @@ class StrategyOnInterval:
                 name: ~outputs["value"].settled & ~np.isnan(outputs["value"].value) for name, outputs in series.items()
             },
             warmed=warmed,
-            saw_warm=self._saw(warmed, np.arange(len(bars)) < warm.get(self.interval, 0)) if warm else nowhere,
+            saw_warm=self._saw(bars, warm.get(self.interval, 0), warmed) if warm else nowhere,
         )
 
     def _judge_warmed(self, frames: Mapping[Interval, Candles], warm_bars: WarmBars) -> Judged:
@@ -185,8 +185,6 @@ class StrategyOnInterval:
         until, source = warm_bars.warm_up.until, warm_bars.warm_up.source
         spliced = {interval: splice(own, warm_bars.bars.get(interval), until) for interval, own in frames.items()}
         warm = {interval: one.warm for interval, one in spliced.items()}
-        if not any(warm.values()):
-            return self._judge(frames)
         both = spliced[self.interval]
         later = self._judge({interval: one.bars for interval, one in spliced.items()}, warm).take(
             slice(both.warm, None)
@@ -208,11 +206,14 @@ class StrategyOnInterval:
             found[name] = mask
         return found
 
-    def _saw(self, warmed: Mapping[str, BoolArray], foreign: BoolArray) -> BoolArray:
-        """Where one of the bars that it looked at has such a value, or is foreign itself."""
-        told = np.logical_or.reduce([foreign, *warmed.values()])
+    def _saw(self, bars: Candles, warm: int, warmed: Mapping[str, BoolArray]) -> BoolArray:
+        """Where one of the bars that it looked at has such a value, or is one of the first `warm` itself."""
+        index = np.arange(len(bars))
+        told = np.logical_or.reduce([index < warm, *warmed.values()])
         before = np.concatenate((np.zeros(1, np.int64), np.cumsum(told)))
-        first = np.maximum(np.arange(len(told)) - self.strategy.lookback, 0)
+        # Where there are too few bars to look back at it has no opinion, and none of them counts.
+        looked_back = np.where(full_windows(bars, self.strategy.lookback + 1), self.strategy.lookback, 0)
+        first = np.maximum(index - looked_back, 0)
         return np.asarray(before[1:] > before[first])
 
     def _lookback_on(self, other: Interval) -> int:

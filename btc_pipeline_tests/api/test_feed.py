@@ -97,5 +97,5 @@ def test_a_collector_that_hangs_is_told_as_on_the_command_line(database: Databas
     assert (symbol.collector.healthy, symbol.collector.heartbeat_age_seconds < 60) == (False, True)
     assert "no minute was accounted for" in health.problems[0]
     assert [one.bars_missing for one in symbol.readiness] == [44, 44, 44, 125, 125, 125]
-    same = assess_health(read(database, health_questions(settings.strategies_at_work)), settings, health.time)
+    same = assess_health(read(database, health_questions(settings)), settings, health.time)
     assert [one.reason for one in same.symbols[0].readiness] == [one.reason for one in symbol.readiness]

@@ -88,7 +88,7 @@ def assess(
     decisions: Sequence[Mapping[str, Any]] = (),
     now: datetime = NOW,
 ) -> HealthReport:
-    rows = {"symbols": symbols, "collectors": collectors, "bars": bars, "decisions": decisions}
+    rows = {"symbols": symbols, "collectors": collectors, "bars": bars, "warm_bars": [], "decisions": decisions}
     return assess_health(rows, settings(), now)
 
 
@@ -258,6 +258,29 @@ def test_a_strategy_with_its_history_is_ready() -> None:
     assert (found.ready, found.first_due, found.reason) == (True, None, "has an opinion")
 
 
+def test_a_strategy_with_a_warm_up_has_the_other_venue_s_history() -> None:
+    until = to_minute(datetime(2026, 11, 17, tzinfo=UTC))
+    chosen = settings(
+        warmup={"BTC": "BTCUSDT.BINANCE until 2026-11-17"}, strategies=[{"strategy": "ma44", "intervals": ["1d"]}]
+    )
+    today = DAY.slot(to_minute(NOW))
+
+    def bars_row(slots: range) -> dict[str, Any]:
+        times = [to_datetime(DAY.open(slot)) for slot in slots]
+        return {"symbol": "BTC", "interval": "1d", "times": times, "usable": [True] * len(slots)}
+
+    own, missing = range(today - 2, today), today - 2 - DAY.slot(until)
+    rows = {"symbols": [symbol_row()], "collectors": [collector_row()], "bars": [bars_row(own)], "decisions": []}
+    source = range(DAY.slot(until) - 44, DAY.slot(until))
+    (symbol,) = assess_health(rows | {"warm_bars": [bars_row(source)]}, chosen, NOW).symbols
+    assert missing <= 2  # no more slots are missing in between than a window may lack
+    assert symbol.readiness[0].ready
+    # What the source has behind `until` counts as little as what it lacks before.
+    late = range(DAY.slot(until), today)
+    (symbol,) = assess_health(rows | {"warm_bars": [bars_row(late)]}, chosen, NOW).symbols
+    assert (symbol.readiness[0].ready, symbol.readiness[0].bars_missing) == (False, 42)
+
+
 def test_a_bar_that_closed_just_now_is_not_missing_yet() -> None:
     slot = M37.slot(to_minute(NOW))
     stored = {M37: bars_at(M37, range(slot - 44, slot))}
@@ -385,7 +408,7 @@ def test_what_is_read_is_what_is_stored(database: Database) -> None:
             (day - timedelta(days=2),),
         )
     own = settings()
-    report = assess_health(read(database, health_questions(own.strategies_at_work)), own, NOW)
+    report = assess_health(read(database, health_questions(own)), own, NOW)
     (symbol,) = report.symbols
     assert report.problems == ("BTC: 1 open gap in the last seven days of its data",)
     assert len(report.warnings) == 1
@@ -401,7 +424,7 @@ def test_what_is_read_is_what_is_stored(database: Database) -> None:
 
 def test_an_empty_database_is_well(database: Database) -> None:
     own = settings()
-    report = assess_health(read(database, health_questions(own.strategies_at_work)), own, NOW)
+    report = assess_health(read(database, health_questions(own)), own, NOW)
     assert (report.status, report.symbols) == ("ok", ())
 
 
