@@ -19,8 +19,9 @@ from btc_pipeline.settings import load_settings
 _END_OF_TIME: Final = 10**9
 """Epoch minutes; the year 3871."""
 _EPILOG: Final = (
-    "Faults on command: POST /replay/faults takes kind, seconds, at (UTC seconds since 1970; now) and value; DELETE "
-    "ends all; GET /replay/state shows time, faults and counters. Kinds: " + ", ".join(FaultKind) + "."
+    "Faults on command: POST /replay/faults takes kind, seconds, at (UTC seconds since 1970; now), value and venue "
+    "(all); DELETE ends all; GET /replay/state shows time, faults and counters. Kinds:\n\n\b\n"
+    + "\n".join(f"{kind}: {kind.explanation}" for kind in FaultKind)
 )
 
 
@@ -48,7 +49,7 @@ def replay_exchange(
     empty_share: Annotated[float, typer.Option(help="share of minutes without trades in a made-up market")] = 0.0,
     frames: Annotated[int, typer.Option(min=1, max=6000, help="candle frames a minute")] = 60,
 ) -> None:
-    """Serves a local exchange that speaks Hyperliquid's wire, from a file or a made-up market."""
+    """Serves a local exchange that speaks the wires of Hyperliquid, Bybit and Binance, from a file or made up."""
     if not 0.01 <= speed <= 10_000:
         raise UserError(f"--speed {speed:g} is not between 0.01 and 10000.", field="speed")
     settings = load_settings().replay

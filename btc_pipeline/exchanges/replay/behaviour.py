@@ -24,7 +24,7 @@ class PongFrames(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """Seconds, counts and choices; the defaults are Hyperliquid's as far as known, else the harder to live with.
+    """Seconds, counts and choices; the defaults are the venues' as far as known, else the harder to live with.
 
     Attributes:
         frames_per_minute: candle frames of a busy minute.
@@ -41,6 +41,7 @@ class Behaviour:
         kline_seconds: from one frame of Binance's forming minute to the next at least.
         lifetime_seconds, warning_seconds: how long a socket of Binance lives, and how long before it is warned.
         client_silence_seconds: a socket of Bybit whose client has sent nothing for so long is cut.
+        refusal_seconds: for how long Bybit refuses a peer that asked too often.
         ban_seconds: how long Binance's first ban lasts; each further one twice as long as the one before.
         refusal_status: HTTP status for a socket over the limits; None cuts it without an answer.
     """
@@ -63,6 +64,7 @@ class Behaviour:
     lifetime_seconds: float = 86_400.0
     warning_seconds: float = 600.0
     client_silence_seconds: float = 60.0
+    refusal_seconds: float = 600.0
     ban_seconds: float = 120.0
     max_connections: int = 10
     max_dials_per_minute: int = 30

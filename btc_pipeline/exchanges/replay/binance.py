@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Final
 
 from btc_pipeline.exchanges.replay.binance_archive import BinanceArchive
 from btc_pipeline.exchanges.replay.binance_feed import KlineFeed
@@ -17,9 +18,9 @@ from btc_pipeline.exchanges.replay.subscription import Subscription
 from btc_pipeline.exchanges.replay.venue import Venue
 from btc_pipeline.exchanges.replay.websocket import WebSocketTalk
 
-_MAX_CONNECTIONS = 1000
-_MAX_DIALS = 300
-_DIAL_SECONDS = 300.0
+_MAX_CONNECTIONS: Final = 1000
+_MAX_DIALS: Final = 300
+_DIAL_SECONDS: Final = 300.0
 
 
 class BinanceWire(Wire):

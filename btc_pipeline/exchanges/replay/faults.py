@@ -7,77 +7,75 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from btc_pipeline.errors import UserError
 from btc_pipeline.exchanges.replayed import PATHS
 
 
 class FaultKind(StrEnum):
-    """What goes wrong while a fault lasts."""
+    """What goes wrong while a fault lasts; `explanation` says it in a line."""
 
-    STALL = "stall"
-    """No data frames; acknowledgements and pongs go on. What was not sent is lost."""
-    LAG = "lag"
-    """Data frames are held back, and all of them sent when it ends."""
-    SILENT_DEATH = "silent_death"
-    """Subscriptions that exist or are made meanwhile get no data for as long as their socket lives."""
-    HALF_OPEN = "half_open"
-    """Sockets that exist are neither read nor written, and cut when it ends; new ones work."""
-    NO_PONG = "no_pong"
-    """Pings are not answered; data goes on."""
-    REORDER = "reorder"
-    """The last frame of a minute comes after the first one of the next."""
-    DUPLICATE = "duplicate"
-    """Every frame comes twice, and closed minutes are told again."""
-    LOSE_LAST = "lose_last"
-    """The last frame of a minute is never sent."""
-    GARBAGE = "garbage"
-    """Frames in between that are no JSON, have the wrong shape, or say what cannot be."""
-    WRONG_ROW = "wrong_row"
-    """The last frame of a minute has a high below its close."""
-    DISCONNECT = "disconnect"
-    """Every socket is cut without a close frame (with the close code `value`, if given); new ones are cut, too."""
-    REFUSE = "refuse"
-    """New sockets and every REST request are cut without an answer."""
-    SKEW = "skew"
-    """The exchange's clock is `value` seconds ahead; it is never set back, but waits for the time to catch up."""
-    BAD_GATEWAY = "bad_gateway"
-    """REST and new sockets are answered 502 with HTML."""
-    SERVER_ERROR = "server_error"
-    """REST is answered 500 with `null`."""
-    RATE_LIMIT = "rate_limit"
-    """REST is answered that there were too many requests, in the venue's words; Binance: to wait `value` seconds."""
-    SLOW_REST = "slow_rest"
-    """REST answers after `value` seconds."""
-    CUT_REST = "cut_rest"
-    """REST answers are cut in the middle."""
-    STALE_REST = "stale_rest"
-    """REST shows candles as they were `value` seconds ago."""
-    LATE_REVISION = "late_revision"
-    """Minutes that close meanwhile lack their last trades in REST until `value` seconds after their close."""
-    WRONG_REST_ROW = "wrong_rest_row"
-    """The newest closed row in REST has a high below its close."""
-    BANNED = "banned"
-    """REST is answered that its peer is banned: Binance 418 with Retry-After `value`, Bybit 403."""
-    WRONG_CHECKSUM = "wrong_checksum"
-    """Checksums of archive files are another file's."""
-    REISSUED = "reissued"
-    """Archive files have other content, with its own right checksum: the volume of one minute is a tick larger."""
-    CUT_ARCHIVE = "cut_archive"
-    """Archive files end in the middle, though the headers told their whole length."""
-    SHORT_ARCHIVE = "short_archive"
-    """Archive files are truncated, and the checksum is that of what is left."""
-    MIXED_UNITS = "mixed_units"
-    """The second half of an archive file tells times in the other unit: micro- or milliseconds."""
-    OTHER_HEADER = "other_header"
-    """Archive files begin with a header where none is usual, and without one where it is."""
-    LATE_ARCHIVE = "late_archive"
-    """Archive files are published `value` seconds later."""
-    HTML_ARCHIVE = "html_archive"
-    """Archive files are HTML pages, with status 200."""
-    SERVER_SHUTDOWN = "server_shutdown"
-    """Sockets are warned that the server shuts down, and cut when it ends."""
+    explanation: str
+
+    def __new__(cls, value: str, explanation: str = "") -> Self:
+        kind = str.__new__(cls, value)
+        kind._value_ = value
+        kind.explanation = explanation
+        return kind
+
+    STALL = "stall", "No data frames; acknowledgements and pongs go on. What was not sent is lost."
+    LAG = "lag", "Data frames are held back, and all of them sent when it ends."
+    SILENT_DEATH = (
+        "silent_death",
+        "Subscriptions that exist or are made meanwhile get no data for as long as their socket lives.",
+    )
+    HALF_OPEN = "half_open", "Sockets that exist are neither read nor written, and cut when it ends; new ones work."
+    NO_PONG = "no_pong", "Pings are not answered; data goes on."
+    REORDER = "reorder", "The last frame of a minute comes after the first one of the next."
+    DUPLICATE = "duplicate", "Every frame comes twice, and closed minutes are told again."
+    LOSE_LAST = "lose_last", "The last frame of a minute is never sent."
+    GARBAGE = "garbage", "Frames in between that are no JSON, have the wrong shape, or say what cannot be."
+    WRONG_ROW = "wrong_row", "The last frame of a minute has a high below its close."
+    DISCONNECT = (
+        "disconnect",
+        "Every socket is cut without a close frame (with the close code `value`, if given); new ones are cut, too.",
+    )
+    REFUSE = "refuse", "New sockets and every REST request are cut without an answer."
+    SKEW = (
+        "skew",
+        "The exchange's clock is `value` seconds ahead; it is never set back, but waits for the time to catch up.",
+    )
+    BAD_GATEWAY = "bad_gateway", "REST and new sockets are answered 502 with HTML."
+    SERVER_ERROR = "server_error", "REST is answered 500."
+    RATE_LIMIT = (
+        "rate_limit",
+        "REST is answered that there were too many requests, in the venue's words; Binance: to wait `value` seconds.",
+    )
+    SLOW_REST = "slow_rest", "REST answers after `value` seconds."
+    CUT_REST = "cut_rest", "REST answers are cut in the middle."
+    STALE_REST = "stale_rest", "REST shows candles as they were `value` seconds ago."
+    LATE_REVISION = (
+        "late_revision",
+        "Minutes that close meanwhile lack their last trades in REST until `value` seconds after their close.",
+    )
+    WRONG_REST_ROW = "wrong_rest_row", "The newest closed row in REST has a high below its close."
+    BANNED = "banned", "REST is answered that its peer is banned: Binance 418 with Retry-After `value`, Bybit 403."
+    WRONG_CHECKSUM = "wrong_checksum", "Checksums of archive files are another file's."
+    REISSUED = (
+        "reissued",
+        "Archive files have other content, with its own right checksum: the volume of one minute is a tick larger.",
+    )
+    CUT_ARCHIVE = "cut_archive", "Archive files end in the middle, though the headers told their whole length."
+    SHORT_ARCHIVE = "short_archive", "Archive files are truncated, and the checksum is that of what is left."
+    MIXED_UNITS = (
+        "mixed_units",
+        "The second half of an archive file tells times in the other unit: micro- or milliseconds.",
+    )
+    OTHER_HEADER = "other_header", "Archive files begin with a header where none is usual, and without one where it is."
+    LATE_ARCHIVE = "late_archive", "Archive files are published `value` seconds later."
+    HTML_ARCHIVE = "html_archive", "Archive files are HTML pages, with status 200."
+    SERVER_SHUTDOWN = "server_shutdown", "Sockets are warned that the server shuts down, and cut when it ends."
 
 
 ARCHIVE_KINDS: Final = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection
+from typing import Final
 
 from btc_pipeline.exchanges.replay.http import Answer, HttpRequest
 from btc_pipeline.exchanges.replay.hyperliquid_feed import CoinFeed
@@ -17,7 +18,7 @@ from btc_pipeline.exchanges.replay.venue import Venue
 from btc_pipeline.exchanges.replay.websocket import WebSocketTalk
 from btc_pipeline.exchanges.replayed import PATHS
 
-VENUE = "HYPERLIQUID"
+VENUE: Final = "HYPERLIQUID"
 
 
 class HyperliquidWire(Wire):

@@ -14,6 +14,7 @@ from typing import Final
 
 from btc_pipeline.errors import UserError
 from btc_pipeline.exchanges.replay.behaviour import Behaviour
+from btc_pipeline.exchanges.replay.hyperliquid import VENUE as HYPERLIQUID
 from btc_pipeline.exchanges.replay.joint_market import JointMarket
 from btc_pipeline.exchanges.replay.market import Market
 from btc_pipeline.exchanges.replay.server import ReplayExchange
@@ -119,16 +120,28 @@ def _welcome(exchange: ReplayExchange, shared: SharedTime | None) -> list[str]:
     if shared is not None:
         variables.append(f"{CLOCK_VARIABLE}={shared.text}")
     return [
-        "REPLAY exchange: it plays Hyperliquid; nothing that it says was traded there",
+        "REPLAY exchange: it plays Hyperliquid, Bybit and Binance; nothing that it says was traded there",
         f"  market      {exchange.market.describe()}",
         f"  time        {moment:%Y-%m-%d %H:%M:%S} UTC{speed}",
         f"  WebSocket   {exchange.websocket_url}",
         f"  REST        {exchange.api_url}/info",
+        *_others(exchange),
         f"  state       curl {exchange.api_url}/replay/state",
         f'  a fault     curl {exchange.api_url}/replay/faults -d \'{{"kind": "stall", "seconds": 90}}\'',
         f"  use it      {' '.join(variables)} btc-pipeline collect",
         "Ctrl-C stops it",
     ]
+
+
+def _others(exchange: ReplayExchange) -> list[str]:
+    """Where the venues beside Hyperliquid are."""
+    lines = []
+    for venue in exchange.venues:
+        if venue != HYPERLIQUID:
+            addresses = exchange.addresses(venue)
+            urls = (addresses.websocket_url, addresses.api_url, addresses.archive_url)
+            lines.append(f"  {venue:<11} {' '.join(url for url in urls if url)}")
+    return lines
 
 
 def shared_now() -> float:

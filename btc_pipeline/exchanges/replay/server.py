@@ -13,6 +13,8 @@ from btc_pipeline.exchanges.addresses import Addresses
 from btc_pipeline.exchanges.replay.behaviour import Behaviour
 from btc_pipeline.exchanges.replay.binance import BinanceWire
 from btc_pipeline.exchanges.replay.binance_flavour import SPOT, USD_M
+from btc_pipeline.exchanges.replay.bybit import VENUE as BYBIT
+from btc_pipeline.exchanges.replay.bybit import BybitWire
 from btc_pipeline.exchanges.replay.connection import Connection, Talk
 from btc_pipeline.exchanges.replay.control import PREFIX, Control, fault_json
 from btc_pipeline.exchanges.replay.counters import Counters
@@ -55,6 +57,7 @@ class ReplayExchange:
 
         self.venue = venue(HYPERLIQUID)
         self._wires: list[Wire] = [
+            BybitWire(venue(BYBIT)),
             BinanceWire(venue(SPOT.venue), SPOT),
             BinanceWire(venue(USD_M.venue), USD_M),
             HyperliquidWire(self.venue),
