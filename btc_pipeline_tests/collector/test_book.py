@@ -101,6 +101,92 @@ def test_a_lost_frame_taints_the_minute_it_may_have_been_about() -> None:
     assert heard(book, (minute(1, 2), 119), (minute(2), 120), (minute(2, 2), 179), (minute(3), 180)) == [2]
 
 
+def told(book: MinuteBook, *frames: tuple[Minute, float, bool]) -> tuple[list[int], list[int]]:
+    """The same of a venue that says when a minute is over: (closed, doubtful), relative to START."""
+    closed, doubtful = [], []
+    for frame, second, over in frames:
+        found = book.frame(frame, START * 60 + second, over)
+        closed += [one.time - START for one in found.closed]
+        doubtful += [one - START for one in found.doubtful]
+    return closed, doubtful
+
+
+def flagged() -> MinuteBook:
+    """A book that has heard the start of minute 1 of a venue that says when a minute is over."""
+    book = MinuteBook()
+    assert told(book, (minute(0), 30, False), (minute(0, 2), 60, True), (minute(1), 61, False)) == ([], [])
+    return book
+
+
+def test_where_the_venue_says_so_a_minute_is_over_at_once_as_that_frame_has_it() -> None:
+    book = flagged()
+    [closed] = book.frame(minute(1, 7, 105.0), START * 60 + 120.1, True).closed
+    assert closed == minute(1, 7, 105.0)
+    assert book.tick(START * 60 + 200.0).closed == []
+
+
+def test_a_quiet_stream_s_closing_frame_is_believed_however_long_it_was_silent() -> None:
+    assert told(flagged(), (minute(1, 2), 125, True)) == ([1], [])
+
+
+def test_the_same_end_again_is_nothing_and_another_one_is_for_rest_to_decide() -> None:
+    book, end = flagged(), minute(1, 7, 105.0)
+    assert told(book, (end, 120, True), (end, 121, True), (end, 121, False)) == ([1], [])
+    # An older word that comes late takes nothing back.
+    assert told(book, (minute(1, 3, 104.0), 122, False)) == ([], [])
+    assert told(book, (minute(1, 8, 105.0), 123, True)) == ([], [1])
+    assert told(book, (minute(1, 9, 105.0), 124, False)) == ([], [1])
+
+
+def test_an_end_that_takes_trades_back_is_for_rest_to_decide() -> None:
+    book = flagged()
+    frames = ((minute(1, 9, 109.0), 110, False), (minute(1, 3, 104.0), 120, True), (minute(2), 121, False))
+    assert told(book, *frames) == ([], [1])
+    assert told(book, (minute(2, 4), 180, True)) == ([2], [])
+
+
+def test_without_its_closing_frame_neither_a_successor_nor_the_clock_closes_a_minute() -> None:
+    assert told(flagged(), (minute(1, 2), 119, False), (minute(2), 120, False)) == ([], [1])
+    book = flagged()
+    told(book, (minute(1, 2), 119, False))
+    assert (book.tick(START * 60 + 139.0).closed, book.tick(START * 60 + 139.0).doubtful) == ([], [])
+    after = book.tick(START * 60 + 141.0)
+    assert (after.closed, after.doubtful) == ([], [START + 1])
+    assert told(book, (minute(1, 3), 142, True)) == ([], [1])
+
+
+def test_a_closing_frame_around_an_interruption_is_left_to_rest() -> None:
+    book = flagged()
+    book.interrupted()
+    assert told(book, (minute(1, 5), 120, True), (minute(2), 121, False), (minute(2, 3), 180, True)) == ([2], [])
+    book.taint(START + 3)
+    assert told(book, (minute(3), 185, False), (minute(3, 2), 240, True), (minute(4, 2), 300, True)) == ([4], [])
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 9), st.integers(1, 4), st.integers(0, 25), st.booleans(), st.booleans()),
+        min_size=1,
+        max_size=60,
+    )
+)
+def test_only_closing_frames_close_a_flagged_minute_once_and_in_order(
+    frames: list[tuple[int, int, int, bool, bool]],
+) -> None:
+    book, second, closed, ended = MinuteBook(), 0, [], set()
+    for at, trades, wait, over, breaks in frames:
+        second += wait
+        if breaks:
+            book.interrupted()
+        if over:
+            ended.add(minute(at, trades))
+        assert book.tick(START * 60 + second).closed == []
+        closed += book.frame(minute(at, trades), START * 60 + max(second, at * 60), over).closed
+    times = [one.time for one in closed]
+    assert times == sorted(set(times))
+    assert set(closed) <= ended
+
+
 @given(
     st.lists(
         st.tuples(st.integers(0, 9), st.integers(1, 4), st.integers(0, 25), st.booleans()), min_size=1, max_size=60
