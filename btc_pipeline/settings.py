@@ -7,6 +7,7 @@ and so on) carry no prefix.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from difflib import get_close_matches
@@ -34,7 +35,8 @@ from pydantic_settings import (
 
 from btc_pipeline.errors import UserError
 from btc_pipeline.indicators.registry import IndicatorSpec
-from btc_pipeline.market.instruments import canonical_symbol
+from btc_pipeline.market.basis import BasisRule, Comparison
+from btc_pipeline.market.instruments import canonical_symbol, split_symbol
 from btc_pipeline.market.intervals import STANDARD_NAMES, Interval
 from btc_pipeline.market.resampling import UsabilityRule
 from btc_pipeline.market.warm_up import WarmUp
@@ -45,6 +47,8 @@ PROJECT: Final = Path(__file__).resolve().parents[1]
 CONFIG_VARIABLE: Final = "BTC_PIPELINE_CONFIG"
 DEFAULT_INTERVALS: Final = ("37m", "148m", "1d")
 REPLAY_SUFFIX: Final = "-replay"
+_DOLLARS: Final = re.compile(r"(?<=.)[-_/:]?(USDT|USDC|FDUSD|BUSD|USD)([-_]?PERP)?$")
+"""What venues put behind the name of a coin that is quoted in dollars."""
 
 
 def _canonical_intervals(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -148,6 +152,10 @@ class CrossCheckSettings(_Section):
             raise ValueError(f"{self.symbol} cannot be checked against itself: name a symbol of another venue")
         return self
 
+    @property
+    def comparison(self) -> Comparison:
+        return Comparison(self.symbol, self.against, BasisRule(self.alert_bps, self.alert_minutes, self.median_minutes))
+
 
 class Settings(BaseSettings):
     """The settings of every process."""
@@ -178,7 +186,11 @@ class Settings(BaseSettings):
     venues: dict[str, VenueSettings] = Field(default_factory=dict, description="addresses, by a venue's name")
     venues_folder: Path = Field(PROJECT / "venues", description="a user's own venues, one or more a file")
     replay: ReplaySettings = Field(default_factory=ReplaySettings)
-    cross_checks: tuple[CrossCheckSettings, ...] = ()
+    cross_checks: tuple[CrossCheckSettings, ...] | None = Field(
+        None,
+        description="symbols whose closes are compared. Left out: of the collected symbols those of one base, such as "
+        "BTC and BTCUSDT.BINANCE, the first with each one of another venue; []: none",
+    )
     warmup: dict[str, str] = Field(
         default_factory=dict,
         description="whose minutes a symbol's indicators may reach back into: BTC: BTCUSDT.BINANCE until 2026-11-01",
@@ -258,6 +270,20 @@ class Settings(BaseSettings):
     def collected(self) -> tuple[str, ...]:
         """The canonical symbols to collect: `cbBTC` is `BTC`."""
         return tuple(dict.fromkeys(canonical_symbol(symbol) for symbol in self.symbols))
+
+    @cached_property
+    def comparisons(self) -> tuple[Comparison, ...]:
+        """The symbols that are compared, `cross_checks` or what goes without saying."""
+        if self.cross_checks is not None:
+            return tuple(check.comparison for check in self.cross_checks)
+        found: list[Comparison] = []
+        firsts: dict[str, str] = {}
+        for symbol in self.collected:
+            venue, name = split_symbol(symbol)
+            first = firsts.setdefault(_DOLLARS.sub("", name), symbol)
+            if split_symbol(first)[0] != venue:
+                found.append(Comparison(first, symbol))
+        return tuple(found)
 
     @cached_property
     def warm_ups(self) -> dict[str, WarmUp]:

@@ -216,3 +216,30 @@ def test_a_venue_has_other_addresses_by_file_or_environment(config: Path) -> Non
     assert venues["BINANCE"].api_url == "http://127.0.0.1:1"
     assert venues["BINANCE_UM"].archive_url == "http://127.0.0.1:2"
     assert "websocket_url" in refusal(venues={"BINANCE": {"websocket_url": "http://x"}})
+
+
+def compared(**overrides: object) -> list[tuple[str, str]]:
+    return [(one.symbol, one.against) for one in load_settings(**overrides).comparisons]
+
+
+def test_symbols_of_one_base_at_two_venues_are_compared_unless_the_settings_say_otherwise() -> None:
+    assert compared() == []
+    several = ("BTC", "BTCUSDT.BINANCE", "ETHUSDT.BINANCE", "BTC-USD.COINBASE", "ETH.HYPERLIQUID", "BTCEUR.KRAKEN")
+    assert compared(symbols=several) == [
+        ("BTC", "BTCUSDT.BINANCE"),
+        ("BTC", "BTC-USD.COINBASE"),
+        ("ETHUSDT.BINANCE", "ETH.HYPERLIQUID"),
+    ]
+    assert compared(symbols=("BTCUSDT.BINANCE", "BTCUSDC.BINANCE")) == []
+    assert compared(symbols=several, cross_checks=()) == []
+    pair = {"symbol": "cbBTC", "against": "BTCUSD.BITFINEX", "alert_bps": 12.5}
+    assert compared(symbols=several, cross_checks=(pair,)) == [("BTC", "BTCUSD.BITFINEX")]
+    (told,) = load_settings(cross_checks=(pair,)).comparisons
+    assert (told.rule.alert_bps, told.rule.alert_minutes, told.rule.median_minutes) == (12.5, 3, 1440)
+
+
+def test_a_list_without_cross_checks_turns_them_off(config: Path) -> None:
+    config.write_text("symbols: [BTC, BTCUSDT.BINANCE]\n")
+    assert compared() == [("BTC", "BTCUSDT.BINANCE")]
+    config.write_text("symbols: [BTC, BTCUSDT.BINANCE]\ncross_checks: []\n")
+    assert compared() == []

@@ -35,6 +35,7 @@ from btc_pipeline.pipeline.checks import (
     check_staleness,
 )
 from btc_pipeline.pipeline.clock import now_minute
+from btc_pipeline.pipeline.cross_check import check_cross
 from btc_pipeline.pipeline.recount import recount_bars
 from btc_pipeline.pipeline.refresh import Report
 from btc_pipeline.storage.times import to_datetime
@@ -78,9 +79,10 @@ def _minutes(partitions: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
             checks.COVERAGE: lambda instrument, days, _: check_coverage(pipeline.database, instrument, days),
             checks.QUARANTINE: lambda instrument, days, _: check_rejected_rows(pipeline.database, instrument, days),
             checks.MIDNIGHT: lambda instrument, days, _: check_midnights(pipeline.database, instrument, days),
+            checks.CROSS_CHECK: partial(check_cross, pipeline.database, pipeline.settings.comparisons),
         }
 
-    names = (checks.COVERAGE, checks.QUARANTINE, checks.MIDNIGHT, checks.COLLECTOR)
+    names = (checks.COVERAGE, checks.QUARANTINE, checks.MIDNIGHT, checks.CROSS_CHECK, checks.COLLECTOR)
     return _one_asset(spec, names, checks_of, partitions, _before_minutes)
 
 

@@ -20,6 +20,7 @@ Answers = dict[str, list[tuple[str, CheckReport]]]
 
 COVERAGE: Final = "coverage"
 QUARANTINE: Final = "quarantine"
+CROSS_CHECK: Final = "cross_check"
 COLLECTOR: Final = "collector_health"
 MIDNIGHT: Final = "continuity_across_midnight"
 RECOUNT: Final = "duckdb_recount"
@@ -29,6 +30,7 @@ SNAPSHOTS: Final = "snapshots_equal_indicators"
 DESCRIPTIONS: Final = {
     COVERAGE: "Every minute of the day is there, or known to have had no trade.",
     QUARANTINE: "No row of the day was refused by the schema.",
+    CROSS_CHECK: "The price is as far from another venue's as it usually is.",
     COLLECTOR: "Minutes land, and nothing waits; as of now, whatever the day.",
     MIDNIGHT: "The price does not jump between the last minute of the day before and the first of this one.",
     RECOUNT: "Every stored bar equals DuckDB's own count of the stored minutes.",
@@ -41,6 +43,7 @@ NOTHING: Final = {COLLECTOR: "no collector has run here"}
 SEVERITIES: Final = {
     COVERAGE: dg.AssetCheckSeverity.WARN,
     QUARANTINE: dg.AssetCheckSeverity.WARN,
+    CROSS_CHECK: dg.AssetCheckSeverity.WARN,
     COLLECTOR: dg.AssetCheckSeverity.ERROR,
     MIDNIGHT: dg.AssetCheckSeverity.WARN,
     RECOUNT: dg.AssetCheckSeverity.ERROR,

@@ -41,6 +41,15 @@ class BasisRule:
 
 
 @dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two symbols to be compared; the basis is above 0 where `symbol` is dearer than `against`."""
+
+    symbol: str
+    against: str
+    rule: BasisRule = BasisRule()
+
+
+@dataclass(frozen=True, slots=True)
 class Closes:
     """Closes of the minutes in which something traded, strictly ascending.
 
@@ -102,6 +111,14 @@ class Alert:
         """The largest one, with its sign."""
         return self.bps - self.median
 
+    def words(self, of: Comparison) -> str:
+        """`BTC is 42 bps above BTCUSDT.BINANCE (median 3 bps) for 3 minutes`."""
+        side = "above" if self.bps >= 0 else "below"
+        return (
+            f"{of.symbol} is {_shown(abs(self.bps))} bps {side} {of.against} (median {_shown(self.median)} bps) "
+            f"for {self.minutes:,} minutes"
+        )
+
 
 def basis_of(first: Closes, second: Closes, rule: BasisRule, *, since: int | None = None) -> Basis:
     """The basis of two symbols, and its rolling median; no minute depends on a later one.
@@ -130,6 +147,10 @@ def find_alerts(basis: Basis, rule: BasisRule) -> list[Alert]:
             start, end = int(basis.time[run[0]]), int(basis.time[run[-1]]) + 1
             alerts.append(Alert(start, end, float(basis.bps[worst]), float(basis.median[worst])))
     return alerts
+
+
+def _shown(bps: float) -> str:
+    return f"{bps:.1f}".removesuffix(".0")
 
 
 def _medians(time: Int64Array, bps: Float64Array, minutes: int, wanted: int) -> Float64Array:
