@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from btc_pipeline.cli import collecting, database, health, importing, materializing, replaying, services
+from btc_pipeline.cli import collecting, database, downloading, health, importing, materializing, replaying, services
 from btc_pipeline.cli.console import errors
 from btc_pipeline.cli.options import FeedOption
 from btc_pipeline.errors import UserError
@@ -23,6 +23,7 @@ app = typer.Typer(
 app.command("up")(services.up)
 app.command("health")(health.health)
 app.command("import-candles")(importing.import_candles)
+app.command("download")(downloading.download)
 app.command("materialize")(materializing.materialize)
 app.command("collect")(collecting.collect)
 app.command("replay-exchange")(replaying.replay_exchange)
