@@ -66,9 +66,26 @@ class Bench:
         assert len(found) <= 1
         return found[0] if found else None
 
+    async def get(
+        self, venue: str, path: str, headers: Mapping[str, str] | None = None, **asked: Any
+    ) -> httpx.Response:
+        """A GET below a venue's REST address."""
+        url = self.exchange.addresses(venue).api_url + path
+        return await self.http.get(url, params=asked or None, headers=dict(headers or {}))
+
+    async def file(self, path: str, venue: str = "BINANCE", headers: Mapping[str, str] | None = None) -> httpx.Response:
+        """A file below `data/` of a venue's archive."""
+        url = f"{self.exchange.addresses(venue).archive_url}/data/{path}"
+        return await self.http.get(url, headers=dict(headers or {}))
+
     @asynccontextmanager
-    async def socket(self) -> AsyncIterator[RawSocket]:
-        async with connect(self.exchange.websocket_url, ping_interval=None, close_timeout=1, proxy=None) as connection:
+    async def socket(self, venue: str = "HYPERLIQUID", streams: str = "") -> AsyncIterator[RawSocket]:
+        """
+        Args:
+            streams: what follows the venue's address.
+        """
+        url = self.exchange.addresses(venue).websocket_url + streams
+        async with connect(url, ping_interval=None, close_timeout=1, proxy=None) as connection:
             yield RawSocket(connection)
 
     async def until(self, moment: float) -> None:
@@ -100,6 +117,11 @@ class RawSocket:
         """Subscribes and takes the acknowledgement."""
         await self.subscribe(kind, coin, interval)
         assert (await self.next())["channel"] == "subscriptionResponse"
+
+    async def answer(self, message: Any) -> Any:
+        """Sends, and takes the next message."""
+        await self.send(message)
+        return await self.next()
 
     async def candles_for(self, seconds: float) -> list[dict[str, Any]]:
         """The candles that come within so many seconds."""
