@@ -197,7 +197,8 @@ class Collector:
             try:
                 listed = await venue.rest.coins([split_symbol(symbol)[1] for symbol in venue.symbols])
             except VenueError as error:
-                self._turn(venue, "unreachable", str(error))
+                self._turn(venue, "connecting" if _pause(error) else "unreachable", str(error))
+                self._say_pause(venue, error)
                 await self._clock.sleep(max(backoff.next(answers=_is_answer(error)), _pause(error)))
             else:
                 self._answered(venue)
@@ -311,8 +312,7 @@ class Collector:
         if seconds >= LONG_PAUSE_SECONDS and now >= state.paused_until:
             state.paused_until = now + seconds
             self._announce(
-                f"collector: {venue.name} wants fewer requests ({error}): its REST is asked again in {seconds:.0f} s, "
-                "and minutes come from the stream meanwhile"
+                f"collector: {venue.name} wants fewer requests ({error}): its REST is asked again in {seconds:.0f} s"
             )
 
     async def _save_states(self) -> None:

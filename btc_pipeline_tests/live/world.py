@@ -122,7 +122,7 @@ def live(
         await exchange.start()
         for fault in faults:
             exchange.inject(fault)
-        venues = {"HYPERLIQUID": VenueSettings(websocket_url=exchange.websocket_url, api_url=exchange.api_url)}
+        venues = {name: _settings_of(exchange, name) for name in exchange.venues}
         chosen = Settings(data_dir=folder, venues=venues, **dict(settings or {}))  # type: ignore[arg-type]
         world = World(exchange, chosen, clock, database.uri, seed)
         try:
@@ -135,6 +135,11 @@ def live(
 
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(main())
+
+
+def _settings_of(exchange: ReplayExchange, venue: str) -> VenueSettings:
+    at = exchange.addresses(venue)
+    return VenueSettings(websocket_url=at.websocket_url, api_url=at.api_url, archive_url=at.archive_url)
 
 
 def run_for(hours: float) -> Script:

@@ -59,7 +59,7 @@ class BinanceStream:
         event = message.get("e")
         if event == "kline":
             return [_update(message.get("k"))]
-        return [Complaint(str(event))] if event in _NOTICES else []
+        return [Complaint(event)] if isinstance(event, str) and event in _NOTICES else []
 
     def _next_id(self) -> int:
         self._newest_id += 1

@@ -68,6 +68,7 @@ def test_errors_and_a_shutdown_to_come_are_complaints(stream: BinanceStream) -> 
     assert read(stream, {"code": 3, "msg": "Invalid JSON"}) == [Complaint('{"code": 3, "msg": "Invalid JSON"}')]
     assert read(stream, {"e": "serverShutdown", "E": 1790232180000}) == [Complaint("serverShutdown")]
     assert read(stream, {"e": "aggTrade", "s": "BTCUSDT"}) == []
+    assert read(stream, {"e": ["kline"]}) == []
 
 
 def test_a_quote_volume_of_too_many_digits_is_left_out_and_the_minute_taken(stream: BinanceStream) -> None:
