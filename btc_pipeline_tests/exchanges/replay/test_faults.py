@@ -527,6 +527,7 @@ def test_faults_can_be_asked_for_and_ended_over_http() -> None:
         ({"kind": "stall", "seconds": -1}, "seconds -1 is negative."),
         ({"kind": "stall", "seconds": "9"}, "seconds '9' is not a number of seconds."),
         ({"kind": "stall", "at": True}, "at True is not a number of seconds."),
+        ({"kind": "stall", "venue": "NYSE"}, "venue 'NYSE' is none of HYPERLIQUID, BYBIT, BINANCE, BINANCE_UM."),
     ],
 )
 def test_a_fault_that_is_none_is_refused_in_words(body: Any, words: str) -> None:

@@ -18,7 +18,7 @@ import pytest
 
 from btc_pipeline.cli.replaying import replay_exchange
 from btc_pipeline.errors import UserError
-from btc_pipeline.exchanges.replay import running
+from btc_pipeline.exchanges.replay import FaultKind, running
 from btc_pipeline.exchanges.replay.running import At, ReplayPlan, run
 
 FIRST = 1_679_097_600 // 60
@@ -98,10 +98,22 @@ def test_the_supervised_one_takes_settings_and_stays_small() -> None:
     with process(LIGHT, BTC_PIPELINE_REPLAY__PORT=port, BTC_PIPELINE_REPLAY__SEED="9") as (child, lines):
         assert said(lines, "market") == "made-up market, seed 9 (BTC, ETH)"
         assert said(lines, "WebSocket") == f"ws://127.0.0.1:{port}/ws"
+        bybit = f"ws://127.0.0.1:{port}/bybit/v5/public/linear http://127.0.0.1:{port}/bybit"
+        assert said(lines, "BYBIT") == bybit
+        spot = f"http://127.0.0.1:{port}/binance"
+        assert said(lines, "BINANCE") == f"ws://127.0.0.1:{port}/binance/ws {spot} {spot}/archive"
+        assert said(lines, "BINANCE_UM").startswith(f"ws://127.0.0.1:{port}/binance-um/market/ws ")
         child.send_signal(signal.SIGTERM)
         out, err = child.communicate(timeout=30)
     assert (out.splitlines(), err) == (["REPLAY exchange stopped", "heavy []"], "")
     assert child.returncode == 0
+
+
+def test_the_help_explains_every_kind_of_fault_in_a_line() -> None:
+    lines = (replay_exchange.__doc__ or "").splitlines()
+    for kind in FaultKind:
+        assert kind.explanation.endswith(".")
+        assert f"{kind}: {kind.explanation}" in lines
 
 
 @pytest.mark.parametrize("text", ["now", "2023-13-01", "1969-12-31T23:59", "0001-01-01T00:00+14:00", "9999-01-01"])

@@ -1,0 +1,362 @@
+"""Binance's archive: names, times of publication, bytes, ranges, and everything that can be wrong with a file."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+import zipfile
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+
+from btc_pipeline.exchanges.replay import Behaviour, Fault, FaultKind, MinuteRow
+from btc_pipeline_tests.exchanges.replay.bench import EPOCH, MINUTE, Bench, TableMarket, play
+
+DAY = "spot/daily/klines/BTCUSDT/1m/BTCUSDT-1m-2026-09-22.zip"
+UM_DAY = "futures/um/daily/klines/BTCUSDT/1m/BTCUSDT-1m-2026-09-22.zip"
+MONTH = "spot/monthly/klines/BTCUSDT/1m/BTCUSDT-1m-2026-08.zip"
+HEADER = (
+    "open_time,open,high,low,close,volume,close_time,quote_volume,count,taker_buy_volume,taker_buy_quote_volume,ignore"
+)
+FOREVER = 1e9
+
+
+def lines_of(content: bytes) -> list[str]:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        (name,) = archive.namelist()
+        return archive.read(name).decode().splitlines()
+
+
+def minute_of(text: str) -> int:
+    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()) // 60
+
+
+async def lines(bench: Bench, path: str, venue: str = "BINANCE") -> list[str]:
+    answer = await bench.file(path, venue)
+    assert answer.status_code == 200, answer.text
+    return lines_of(answer.content)
+
+
+async def checked(bench: Bench, path: str, venue: str = "BINANCE") -> bool:
+    """Whether a file's checksum is the one that is told."""
+    digest, name = (await bench.file(f"{path}.CHECKSUM", venue)).text.split("  ")
+    assert name == f"{path.rsplit('/', 1)[1]}\n"
+    return digest == hashlib.sha256((await bench.file(path, venue)).content).hexdigest()
+
+
+def sparse(*days: str) -> TableMarket:
+    """Single minutes, of one trade each, whose aggressor sold."""
+    return TableMarket([MinuteRow(minute_of(day), 841430, 841430, 841430, 841430, 36, 1) for day in days])
+
+
+def test_a_file_of_spot_is_written_as_binance_writes_it() -> None:
+    async def scenario(bench: Bench) -> None:
+        answer = await bench.file(DAY)
+        with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+            assert archive.namelist() == ["BTCUSDT-1m-2026-09-22.csv"]
+            assert archive.read("BTCUSDT-1m-2026-09-22.csv") == (
+                b"1790039340000000,84143.00000000,84143.00000000,84143.00000000,84143.00000000,0.00036000,"
+                b"1790039399999999,30.29148000,1,0.00000000,0.00000000,0\n"
+            )
+        assert await lines(bench, UM_DAY, "BINANCE_UM") == [
+            HEADER,
+            "1790039340000,84143.0,84143.0,84143.0,84143.0,0.00036,1790039399999,30.291480,1,0.00000,0.000000,0",
+        ]
+        assert await checked(bench, DAY)
+        assert await checked(bench, UM_DAY, "BINANCE_UM")
+
+    play(scenario, market=sparse("2026-09-22T01:09"))
+
+
+def test_spot_tells_milliseconds_before_2025_and_microseconds_since() -> None:
+    async def scenario(bench: Bench) -> None:
+        for path, first in (
+            ("spot/daily/klines/BTCUSDT/1m/BTCUSDT-1m-2024-12-31.zip", "1735603200000,"),
+            ("spot/monthly/klines/BTCUSDT/1m/BTCUSDT-1m-2024-12.zip", "1735603200000,"),
+            ("spot/daily/klines/BTCUSDT/1m/BTCUSDT-1m-2025-01-01.zip", "1735689600000000,"),
+            ("spot/monthly/klines/BTCUSDT/1m/BTCUSDT-1m-2025-01.zip", "1735689600000000,"),
+        ):
+            found = await lines(bench, path)
+            assert len(found) == 1
+            assert found[0].startswith(first)
+        futures = "futures/um/daily/klines/BTCUSDT/1m/BTCUSDT-1m-2025-01-01.zip"
+        assert (await lines(bench, futures, "BINANCE_UM"))[1].startswith("1735689600000,")
+
+    play(scenario, market=sparse("2024-12-31", "2025-01-01"))
+
+
+def test_the_bytes_are_always_the_same() -> None:
+    found = []
+
+    async def scenario(bench: Bench) -> None:
+        found.append((await bench.file(DAY)).content)
+
+    play(scenario)
+    play(scenario, begin=100_000)
+    assert found[0] == found[1]
+    assert len(lines_of(found[0])) == 1440
+
+
+def test_a_month_has_all_of_its_minutes() -> None:
+    async def scenario(bench: Bench) -> None:
+        found = await lines(bench, MONTH)
+        assert len(found) == 31 * 1440
+        times = [int(line.partition(",")[0]) for line in found]
+        assert times == [(minute_of("2026-08-01") + k) * 60_000_000 for k in range(31 * 1440)]
+        assert await checked(bench, MONTH)
+
+    play(scenario, Behaviour(frames_per_minute=2))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "spot/daily/klines/NOPEUSDT/1m/NOPEUSDT-1m-2026-09-22.zip",
+        "spot/daily/klines/MATICUSDT/1m/MATICUSDT-1m-2026-09-22.zip",
+        "spot/daily/klines/BTCUSDT/1m/ETHUSDT-1m-2026-09-22.zip",
+        "spot/daily/klines/BTCUSDT/1m/BTCUSDT-1m-2026-09.zip",
+        "spot/monthly/klines/BTCUSDT/1m/BTCUSDT-1m-2026-08-01.zip",
+        "spot/daily/klines/BTCUSDT/5m/BTCUSDT-5m-2026-09-22.zip",
+        "spot/daily/klines/BTCUSDT/1m/BTCUSDT-1m-2026-02-30.zip",
+        "spot/monthly/klines/BTCUSDT/1m/BTCUSDT-1m-9999-12.zip",
+        "spot/daily/klines/BTCUSDT/1m/BTCUSDT-1m-2026-09-22.csv",
+        UM_DAY,
+    ],
+)
+def test_what_can_be_no_file_is_not_there(path: str) -> None:
+    async def scenario(bench: Bench) -> None:
+        assert (await bench.file(path)).status_code == 404
+        assert (await bench.file(f"{path}.CHECKSUM")).status_code == 404
+
+    play(scenario)
+
+
+def seconds_to(text: str) -> float:
+    """From EPOCH to a time."""
+    return minute_of(text) * 60.0 - EPOCH
+
+
+def test_a_day_is_published_at_four_and_a_month_on_the_third_at_eight() -> None:
+    async def scenario(bench: Bench) -> None:
+        for path, moment in (
+            ("spot/daily/klines/BTCUSDT/1m/BTCUSDT-1m-2026-09-24.zip", "2026-09-25T04:00"),
+            ("spot/monthly/klines/BTCUSDT/1m/BTCUSDT-1m-2026-09.zip", "2026-10-03T08:00"),
+        ):
+            await bench.until(seconds_to(moment) - 1)
+            assert (await bench.file(path)).status_code == 404
+            assert (await bench.file(f"{path}.CHECKSUM")).status_code == 404
+            await bench.until(seconds_to(moment))
+            assert (await bench.file(path)).status_code == 200
+
+    play(scenario, market=sparse("2026-09-24T01:00"))
+
+
+def test_files_are_published_when_the_behaviour_says_so() -> None:
+    async def scenario(bench: Bench) -> None:
+        assert (await bench.file(DAY.replace("09-22", "09-23"))).status_code == 200
+        assert (await bench.file(MONTH.replace("08", "07"))).status_code == 404
+
+    behaviour = Behaviour(day_file_hours=0, month_file_hours=5000)
+    play(scenario, behaviour, sparse("2026-07-23", "2026-09-23"))
+
+
+def test_there_are_no_files_before_the_archive_or_the_market_begins() -> None:
+    async def scenario(bench: Bench) -> None:
+        for day, status in (("19", 404), ("20", 404), ("21", 200), ("22", 200)):
+            assert (await bench.file(DAY.replace("09-22", f"09-{day}"))).status_code == status
+        assert (await bench.file(MONTH)).status_code == 404
+        assert await lines(bench, DAY.replace("09-22", "09-21")) == []
+
+    play(scenario, Behaviour(archive_from=minute_of("2026-09-21T12:00")), sparse("2026-09-20T12:00", "2026-09-22"))
+
+
+def test_parts_can_be_asked_for() -> None:
+    async def scenario(bench: Bench) -> None:
+        whole = await bench.file(DAY)
+        size, tag = len(whole.content), whole.headers["etag"]
+        assert (whole.headers["content-length"], whole.headers["accept-ranges"]) == (str(size), "bytes")
+        for asked, start, end in (
+            ("bytes=0-9", 0, 10),
+            ("bytes=100-", 100, size),
+            ("bytes=-7", size - 7, size),
+            (f"bytes={size - 3}-{size + 100}", size - 3, size),
+        ):
+            part = await bench.file(DAY, headers={"Range": asked, "If-Range": tag})
+            assert (part.status_code, part.content) == (206, whole.content[start:end])
+            assert part.headers["content-range"] == f"bytes {start}-{end - 1}/{size}"
+            assert part.headers["etag"] == tag
+        assert (await bench.file(DAY, headers={"Range": f"bytes={size}-"})).status_code == 416
+        other = await bench.file(DAY, headers={"Range": "bytes=5-", "If-Range": '"another"'})
+        assert (other.status_code, other.content) == (200, whole.content)
+
+    play(scenario)
+
+
+def test_streams_go_on_while_a_file_is_built() -> None:
+    async def scenario(bench: Bench) -> None:
+        async with bench.socket() as socket:
+            await socket.subscribed()
+            building = asyncio.create_task(bench.file(MONTH))
+            socket_answers = 0
+            while not building.done():
+                await socket.send({"method": "ping"})
+                await socket.next()
+                socket_answers += 1
+            assert (await building).status_code == 200
+            assert socket_answers > 20
+
+    play(scenario, Behaviour(frames_per_minute=2, max_messages_per_minute=10**9))
+
+
+def test_a_file_is_built_once_for_all_who_ask() -> None:
+    async def scenario(bench: Bench) -> None:
+        tape = bench.exchange.venue.tape
+        asked = 0
+        flow = tape.flow
+
+        def counting(*arguments: Any) -> Any:
+            nonlocal asked
+            asked += 1
+            return flow(*arguments)
+
+        tape.flow = counting  # type: ignore[method-assign]
+        await asyncio.gather(*(bench.file(DAY) for _ in range(3)), bench.file(f"{DAY}.CHECKSUM"))
+        await bench.file(DAY)
+        assert asked == 1440
+
+    play(scenario)
+
+
+async def with_fault(bench: Bench, kind: FaultKind, value: float | None = None) -> None:
+    bench.exchange.inject(Fault(kind, seconds=FOREVER, value=value))
+
+
+def test_wrong_checksum_is_another_files() -> None:
+    async def scenario(bench: Bench) -> None:
+        assert await checked(bench, DAY)
+        await with_fault(bench, FaultKind.WRONG_CHECKSUM)
+        assert not await checked(bench, DAY)
+        bench.exchange.clear_faults()
+        assert await checked(bench, DAY)
+
+    play(scenario)
+
+
+def test_reissued_differs_by_one_tick_of_volume_and_its_checksum_is_right() -> None:
+    async def scenario(bench: Bench) -> None:
+        before, tag = await lines(bench, DAY), (await bench.file(DAY)).headers["etag"]
+        await with_fault(bench, FaultKind.REISSUED)
+        after = await lines(bench, DAY)
+        assert await checked(bench, DAY)
+        assert (await bench.file(DAY)).headers["etag"] != tag
+        ((old, new),) = [(a.split(","), b.split(",")) for a, b in zip(before, after, strict=True) if a != b]
+        assert round(float(new[5]) - float(old[5]), 8) == 0.00001
+        assert old[:5] + old[6:] == new[:5] + new[6:]
+
+    play(scenario)
+
+
+def test_cut_archive_ends_before_its_length() -> None:
+    async def scenario(bench: Bench) -> None:
+        size = len((await bench.file(DAY)).content)
+        await with_fault(bench, FaultKind.CUT_ARCHIVE)
+        url = f"{bench.exchange.addresses('BINANCE').archive_url}/data/{DAY}"
+        received: list[int] = []
+
+        async def receive() -> None:
+            async with bench.http.stream("GET", url) as answer:
+                assert answer.headers["content-length"] == str(size)
+                async for data in answer.aiter_raw():
+                    received.append(len(data))
+
+        with pytest.raises(httpx.RemoteProtocolError):
+            await receive()
+        assert sum(received) == size // 2
+        assert (await bench.file(f"{DAY}.CHECKSUM")).status_code == 200
+
+    play(scenario)
+
+
+def test_short_archive_is_no_zip_though_its_checksum_is_right() -> None:
+    async def scenario(bench: Bench) -> None:
+        await with_fault(bench, FaultKind.SHORT_ARCHIVE)
+        assert await checked(bench, DAY)
+        with pytest.raises(zipfile.BadZipFile):
+            lines_of((await bench.file(DAY)).content)
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(("path", "venue", "usual"), [(DAY, "BINANCE", 16), (UM_DAY, "BINANCE_UM", 13)])
+def test_mixed_units_tells_half_of_a_file_in_the_other_unit(path: str, venue: str, usual: int) -> None:
+    async def scenario(bench: Bench) -> None:
+        await with_fault(bench, FaultKind.MIXED_UNITS)
+        found = [line.split(",") for line in await lines(bench, path, venue) if line[0].isdigit()]
+        assert [len(line[0]) for line in found] == [usual] * 720 + [29 - usual] * 720
+        assert all(len(line[0]) == len(line[6]) for line in found)
+        assert await checked(bench, path, venue)
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(("path", "venue"), [(DAY, "BINANCE"), (UM_DAY, "BINANCE_UM")])
+def test_other_header_is_where_none_is_usual(path: str, venue: str) -> None:
+    async def scenario(bench: Bench) -> None:
+        usual = await lines(bench, path, venue)
+        await with_fault(bench, FaultKind.OTHER_HEADER)
+        other = await lines(bench, path, venue)
+        assert {len(usual), len(other)} == {1440, 1441}
+        assert max(usual, other, key=len)[0] == HEADER
+        assert usual[-1440:] == other[-1440:]
+
+    play(scenario)
+
+
+def test_late_archive_keeps_the_newest_files_back() -> None:
+    async def scenario(bench: Bench) -> None:
+        await with_fault(bench, FaultKind.LATE_ARCHIVE, 2 * 86_400)
+        newest, older = DAY.replace("09-22", "09-23"), DAY.replace("09-22", "09-21")
+        assert [(await bench.file(path)).status_code for path in (newest, DAY, older)] == [404, 404, 200]
+
+    play(scenario, market=sparse("2026-09-01"))
+
+
+def test_html_archive_is_a_page_with_status_200() -> None:
+    async def scenario(bench: Bench) -> None:
+        await with_fault(bench, FaultKind.HTML_ARCHIVE)
+        answer = await bench.file(DAY)
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html")
+        assert answer.text.startswith("<!DOCTYPE html>")
+        assert len((await bench.file(f"{DAY}.CHECKSUM")).text.split("  ")[0]) == 64
+
+    play(scenario)
+
+
+def test_rest_faults_hold_for_files_and_limits_do_not() -> None:
+    async def scenario(bench: Bench) -> None:
+        for kind, status in ((FaultKind.BAD_GATEWAY, 502), (FaultKind.SERVER_ERROR, 500), (FaultKind.RATE_LIMIT, 200)):
+            bench.exchange.inject(Fault(kind, seconds=10))
+            assert (await bench.file(DAY)).status_code == status
+            bench.exchange.clear_faults()
+        counters = bench.exchange.counters_of("BINANCE")
+        assert [(one.kind, one.status, one.weight) for one in counters.requests] == [
+            ("archive", 502, 0), ("archive", 500, 0), ("archive", 200, 0),
+        ]  # fmt: skip
+
+    play(scenario)
+
+
+def test_a_file_has_the_minutes_that_the_market_has() -> None:
+    async def scenario(bench: Bench) -> None:
+        rows = [
+            line.split(",") for line in await lines(bench, "spot/daily/klines/BTCUSDT/1m/BTCUSDT-1m-2026-09-24.zip")
+        ]
+        assert [int(row[0]) // 60_000_000 - MINUTE for row in rows] == [-3, -1]
+        assert [(row[5], row[8]) for row in rows] == [("0.00036000", "1"), ("0.00000000", "0")]
+
+    traded = MinuteRow(MINUTE - 3, 841430, 841430, 841430, 841430, 36, 1)
+    quiet = MinuteRow(MINUTE - 1, 841430, 841430, 841430, 841430, 0, 0)
+    play(scenario, market=TableMarket([traded, quiet]), begin=86_400)
