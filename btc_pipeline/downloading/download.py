@@ -155,7 +155,7 @@ class _Work:
         try:
             venue = runner.run(self._ask(Patient(rest, clock)))
             report = self._begin(venue)
-            self._archive(venue, report, pace)
+            self._archive(venue, report, pace, clock)
             runner.run(self._rest(venue, report))
         finally:
             runner.run(rest.close())
@@ -203,7 +203,7 @@ class _Work:
             )
         return report
 
-    def _archive(self, venue: Venue, report: DownloadReport, pace: Pace) -> None:
+    def _archive(self, venue: Venue, report: DownloadReport, pace: Pace, clock: Clock) -> None:
         if self._provider.archive is None:
             return
         addresses = self._provider.addresses
@@ -213,6 +213,7 @@ class _Work:
             addresses.archive_url or addresses.api_url,
             pace,
             on_bytes=lambda _name, count: self._progress.fetch(count),
+            now=clock.now,
         )
         try:
             report.archive = download_files(

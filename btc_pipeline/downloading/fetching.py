@@ -39,7 +39,6 @@ CONNECT_SECONDS: Final = 10.0
 READ_SECONDS: Final = 20.0
 PAUSE_AFTER_429_SECONDS: Final = 10.0
 PAUSE_AFTER_403_SECONDS: Final = 60.0
-CHUNK_BYTES: Final = 1 << 16
 FREE_BYTES: Final = 200_000_000
 """Left free on the disk: what is downloaded is stored in a database, too, which may lie on the same."""
 
@@ -185,7 +184,7 @@ class Fetcher:
 
     def _write(self, name: str, part: _Part, response: httpx.Response) -> None:
         with part.path.open("ab") as output:
-            for chunk in response.iter_raw(CHUNK_BYTES):
+            for chunk in response.iter_raw():
                 if not part.size and not chunk.startswith(_ZIP):
                     part.discard()
                     found = "a web page" if chunk.lstrip().startswith(b"<") else "something that is no zip"

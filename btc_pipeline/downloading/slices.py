@@ -75,7 +75,6 @@ class SliceStore:
         self._now = now
         self._proven = proven
         self._unexplained = list(proven.pairs())
-        self._told_first: int | None = None
 
     def missing(self, spans: Spans) -> Spans:
         """What of spans has no row, is not vouched for, and is not known to be absent."""
@@ -129,11 +128,9 @@ class SliceStore:
                 self._record(cursor, declared, Spans.of(self._unexplained))
 
     def _explain(self, cursor: Cursor, instrument: Instrument, answer: Answer, told: Sequence[int]) -> None:
-        """What REST leaves out between rows that it tells, it has not; with its word on the past being final."""
+        """What REST leaves out between a stored row and one that it tells, it has not, once that is a day ago."""
         refused = [row.time for row in answer.history.unreadable if row.time is not None]
         given = np.unique(np.array([*told, *refused], np.int64))
-        if len(given) and self._told_first is None:
-            self._told_first = int(given[0])
         self._unexplained += minus(answer.wanted, Spans.of_minutes(given)).pairs()
         if not len(given):
             return
@@ -150,11 +147,7 @@ class SliceStore:
         missing = missing_between(cursor, instrument, days.start * MINUTES_PER_DAY, days.stop * MINUTES_PER_DAY)
         record_gaps(cursor, instrument.symbol, missing, days)
         known = self._proven.clip(days.start * MINUTES_PER_DAY, days.stop * MINUTES_PER_DAY).pairs()
-        final = [
-            (start, end)
-            for start, end in left_out.pairs()
-            if self._told_first is not None and start > self._told_first and self._now - end >= LATE_PUBLISH_MINUTES
-        ]
+        final = [(start, end) for start, end in left_out.pairs() if self._now - end >= LATE_PUBLISH_MINUTES]
         late = minus(looked_at, Spans.of([*final, *known]))
         explain_gaps(cursor, instrument.symbol, late, GapReason.LATE_PUBLISH)
         explain_gaps(cursor, instrument.symbol, Spans.of([*final, *known]), GapReason.EXCHANGE_DOWNTIME)
