@@ -20,6 +20,7 @@ from btc_pipeline.exchanges.base import VenueRest, VenueStream
 from btc_pipeline.exchanges.binance.provider import BINANCE, BINANCE_UM
 from btc_pipeline.exchanges.bybit.provider import PROVIDER as BYBIT
 from btc_pipeline.exchanges.hyperliquid.provider import PROVIDER as HYPERLIQUID
+from btc_pipeline.exchanges.pauses import PausedRest
 from btc_pipeline.exchanges.provider import Provider, VenueArchive
 from btc_pipeline.exchanges.replayed import PATHS, replayed_addresses
 from btc_pipeline.plugins import files_of, load_file
@@ -40,7 +41,7 @@ def providers(settings: Settings) -> dict[str, Provider]:
     """
     versions = tuple((path, path.stat().st_mtime_ns) for path in files_of(settings.venues_folder))
     known = (*BUILT_IN, *_users(versions))
-    return {provider.name: replace(provider, addresses=_addresses(settings, provider)) for provider in known}
+    return {provider.name: _in_place(settings, provider) for provider in known}
 
 
 def find_provider(settings: Settings, venue: str) -> Provider | None:
@@ -113,6 +114,15 @@ def _declared_by(module: ModuleType, path: Path) -> Iterator[Provider]:
                 f"{path}: venue {one.name!r:.40} is no name; use capitals, digits, - and _, as in BINANCE_UM."
             )
         yield one
+
+
+def _in_place(settings: Settings, provider: Provider) -> Provider:
+    """A venue at the addresses of this process, whose pauses are those of all processes."""
+
+    def rest(at: Addresses, clock: Clock) -> VenueRest:
+        return PausedRest(provider.rest(at, clock), settings.data_dir, clock)
+
+    return replace(provider, addresses=_addresses(settings, provider), rest=rest)
 
 
 def _addresses(settings: Settings, provider: Provider) -> Addresses:

@@ -80,7 +80,7 @@ def test_a_file_is_run_once_and_again_when_it_has_changed(tmp_path: Path) -> Non
     again = find_provider(settings(tmp_path), "MINE")
     assert first is not None
     assert again is not None
-    assert first.rest is again.rest
+    assert first.stream is again.stream
     file.write_text(OWN + 'PROVIDER = provider("RENAMED")\n')
     assert find_provider(settings(tmp_path), "MINE") is None
 
