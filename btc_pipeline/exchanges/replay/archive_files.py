@@ -6,7 +6,7 @@ import hashlib
 import io
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Final, NamedTuple
@@ -16,6 +16,7 @@ from btc_pipeline.exchanges.replay.binance_flavour import Flavour
 from btc_pipeline.exchanges.replay.binance_text import ARCHIVE_HEADER, KlineText
 from btc_pipeline.exchanges.replay.market import Listing
 from btc_pipeline.exchanges.replay.tape import Tape
+from btc_pipeline.market.intervals import MINUTES_PER_DAY
 
 _PATH: Final = re.compile(
     r"(monthly|daily)/klines/(?P<symbol>[^/]+)/1m/(?P<name>(?P=symbol)-1m-([0-9]{4})-([0-9]{2})(?:-([0-9]{2}))?)\.zip"
@@ -83,15 +84,28 @@ def find_file(path: str, listings: Mapping[str, Listing]) -> ArchiveFile | None:
     return ArchiveFile(match["name"], listings[match["symbol"]], _minute(first), _minute(after), monthly)
 
 
-def build_file(file: ArchiveFile, tape: Tape, flavour: Flavour, quirks: Quirks) -> Content:
-    """The bytes of a file. A minute of which the market has no row has no line."""
+class BuildingStoppedError(Exception):
+    """Nobody wants the file any more."""
+
+
+def build_file(
+    file: ArchiveFile, tape: Tape, flavour: Flavour, quirks: Quirks, stopped: Callable[[], bool]
+) -> Content | None:
+    """The bytes of a file. A minute of which the market has no row has no line; None for a file without any.
+
+    Raises:
+        BuildingStoppedError: `stopped` said so, which is asked once for every day.
+    """
     usual = 1000 if flavour.microseconds_from is not None and file.start >= flavour.microseconds_from else 1
     text = KlineText(file.listing, flavour.padding)
     coin = file.listing.name
     middle = (file.start + file.end) // 2
     lines = [f"{ARCHIVE_HEADER}\n"] if flavour.archive_header is not quirks.other_header else []
+    header = len(lines)
     changed = not quirks.reissued
     for minute in range(file.start, file.end):
+        if minute % MINUTES_PER_DAY == 0 and stopped():
+            raise BuildingStoppedError
         row = tape.market.minute(coin, minute)
         if row is None:
             continue
@@ -100,6 +114,8 @@ def build_file(file: ArchiveFile, tape: Tape, flavour: Flavour, quirks: Quirks) 
             row, changed = row._replace(volume=row.volume + 1), True
         units = 1001 - usual if quirks.mixed_units and minute >= middle else usual
         lines.append(text.line(row, flow, units))
+    if len(lines) == header:
+        return None
     data = _zipped(f"{file.name}.csv", "".join(lines).encode())
     if quirks.short:
         data = data[: len(data) // 2]

@@ -40,6 +40,10 @@ class BinanceWire(Wire):
             return self._archive.answer(request)
         return self._rest.answer(request) if request.path.startswith(f"{self._flavour.prefix}/") else None
 
+    def stop(self) -> None:
+        super().stop()
+        self._archive.stop()
+
     def make_socket(self, talk: WebSocketTalk, path: str) -> BinanceSocket:
         own = next(own for own in self._flavour.socket_paths if path == own or path.startswith(f"{own}/"))
         streams = [stream for stream in path.removeprefix(own).split("/") if stream]

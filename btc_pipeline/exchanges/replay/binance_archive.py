@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import threading
 from collections import OrderedDict
 from dataclasses import replace
 from typing import Final
@@ -38,10 +39,16 @@ class BinanceArchive(RestDesk):
         self._flavour = flavour
         self._folder = f"{flavour.archive_prefix}/data/{flavour.archive_folder}/"
         self._listings = instruments(venue.tape.listings)
-        self._built: OrderedDict[tuple[str, Quirks], asyncio.Future[Content]] = OrderedDict()
+        self._built: OrderedDict[tuple[str, Quirks], asyncio.Future[Content | None]] = OrderedDict()
+        self._stopped = threading.Event()
 
     def kind_of(self, request: HttpRequest) -> str:
         return "checksum" if request.path.endswith(_CHECKSUM) else "archive"
+
+    def stop(self) -> None:
+        """Ends what is being built."""
+        self._stopped.set()
+        self._stopped = threading.Event()
 
     def charged(self, request: HttpRequest, kind: str) -> tuple[Answer, int]:
         if request.method != "GET":
@@ -63,7 +70,7 @@ class BinanceArchive(RestDesk):
         published = file.published(behaviour) + self._venue.amount(FaultKind.LATE_ARCHIVE)
         return file.end > first and self._venue.now() >= published and not file.listing.delisted
 
-    def _content(self, file: ArchiveFile) -> asyncio.Future[Content]:
+    def _content(self, file: ArchiveFile) -> asyncio.Future[Content | None]:
         is_on = self._venue.is_on
         quirks = Quirks(
             reissued=is_on(FaultKind.REISSUED),
@@ -74,8 +81,8 @@ class BinanceArchive(RestDesk):
         key = (file.name, quirks)
         content = self._built.get(key)
         if content is None or (content.done() and content.exception() is not None):
-            loop = asyncio.get_running_loop()
-            content = loop.run_in_executor(None, build_file, file, self._venue.tape, self._flavour, quirks)
+            loop, stopped = asyncio.get_running_loop(), self._stopped.is_set
+            content = loop.run_in_executor(None, build_file, file, self._venue.tape, self._flavour, quirks, stopped)
             self._built[key] = content
         self._built.move_to_end(key)
         while len(self._built) > _KEPT_FILES:
@@ -83,11 +90,13 @@ class BinanceArchive(RestDesk):
         return content
 
     async def _when_built(
-        self, request: HttpRequest, file: ArchiveFile, kind: str, content: asyncio.Future[Content]
+        self, request: HttpRequest, file: ArchiveFile, kind: str, content: asyncio.Future[Content | None]
     ) -> Reply:
         return self._reply(request, file, kind, await asyncio.shield(content))
 
-    def _reply(self, request: HttpRequest, file: ArchiveFile, kind: str, content: Content) -> Reply:
+    def _reply(self, request: HttpRequest, file: ArchiveFile, kind: str, content: Content | None) -> Reply:
+        if content is None:
+            return _NOT_FOUND
         if kind == "checksum":
             digest = content.digest
             if self._venue.is_on(FaultKind.WRONG_CHECKSUM):

@@ -135,13 +135,13 @@ class HttpTalk:
 
     def _give_made(self, made: asyncio.Future[Reply]) -> None:
         self._made = None
-        if self._lost or made.cancelled():
+        if made.cancelled():
             return
         if made.exception() is not None:
             self._line.abort()
-            return
-        self._give(made.result())
-        self._read()
+        if not self._lost:
+            self._give(made.result())
+            self._read()
 
     def _send_late(self, reply: Reply) -> None:
         self._later = None

@@ -179,7 +179,7 @@ def _prices(source: random.Random, row: MinuteRow, count: int) -> list[int]:
         move, steps = b - a, end - start
         for k in range(1, steps):
             price = round(a + move * k / steps + (draw() - 0.5) * 0.2 * span)
-            prices.append(low if price < low else min(price, high))
+            prices.append(low if price < low else high if price > high else price)
         if steps:
             prices.append(b)
     return prices

@@ -66,12 +66,9 @@ class Bench:
         assert len(found) <= 1
         return found[0] if found else None
 
-    async def get(
-        self, venue: str, path: str, headers: Mapping[str, str] | None = None, **asked: Any
-    ) -> httpx.Response:
+    async def get(self, venue: str, path: str, **asked: Any) -> httpx.Response:
         """A GET below a venue's REST address."""
-        url = self.exchange.addresses(venue).api_url + path
-        return await self.http.get(url, params=asked or None, headers=dict(headers or {}))
+        return await self.http.get(self.exchange.addresses(venue).api_url + path, params=asked or None)
 
     async def file(self, path: str, venue: str = "BINANCE", headers: Mapping[str, str] | None = None) -> httpx.Response:
         """A file below `data/` of a venue's archive."""

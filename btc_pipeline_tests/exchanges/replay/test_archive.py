@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from btc_pipeline.exchanges.replay import Behaviour, Fault, FaultKind, MinuteRow
+from btc_pipeline.exchanges.replay import Behaviour, Fault, FaultKind, MinuteRow, SyntheticMarket
 from btc_pipeline_tests.exchanges.replay.bench import EPOCH, MINUTE, Bench, TableMarket, play
 
 DAY = "spot/daily/klines/BTCUSDT/1m/BTCUSDT-1m-2026-09-22.zip"
@@ -168,9 +168,56 @@ def test_there_are_no_files_before_the_archive_or_the_market_begins() -> None:
         for day, status in (("19", 404), ("20", 404), ("21", 200), ("22", 200)):
             assert (await bench.file(DAY.replace("09-22", f"09-{day}"))).status_code == status
         assert (await bench.file(MONTH)).status_code == 404
-        assert await lines(bench, DAY.replace("09-22", "09-21")) == []
 
-    play(scenario, Behaviour(archive_from=minute_of("2026-09-21T12:00")), sparse("2026-09-20T12:00", "2026-09-22"))
+    rows = sparse("2026-09-20T12:00", "2026-09-21T01:00", "2026-09-22")
+    play(scenario, Behaviour(archive_from=minute_of("2026-09-21T12:00")), rows)
+
+
+def test_there_is_no_file_without_a_line() -> None:
+    async def scenario(bench: Bench) -> None:
+        for path, venue in ((DAY, "BINANCE"), (UM_DAY, "BINANCE_UM")):
+            assert (await bench.file(path, venue)).status_code == 404
+            assert (await bench.file(f"{path}.CHECKSUM", venue)).status_code == 404
+
+    play(scenario, market=sparse("2026-09-20"))
+
+
+def test_a_stop_ends_what_is_being_built() -> None:
+    async def scenario(bench: Bench) -> None:
+        building = asyncio.create_task(bench.file(MONTH))
+        while not market.minutes_asked:
+            await asyncio.sleep(0)
+        await bench.exchange.stop()
+        with pytest.raises(httpx.TransportError):
+            await building
+        await asyncio.get_running_loop().shutdown_default_executor()
+        assert market.minutes_asked < 20 * 1440
+
+    market = _Watched()
+    play(scenario, Behaviour(frames_per_minute=2), market)
+
+
+def test_a_file_can_be_had_after_a_stop_in_the_middle() -> None:
+    async def scenario(bench: Bench) -> None:
+        building = asyncio.create_task(bench.file(DAY))
+        while not market.minutes_asked:
+            await asyncio.sleep(0)
+        await bench.exchange.stop()
+        with pytest.raises(httpx.TransportError):
+            await building
+        await bench.exchange.start()
+        assert len(await lines(bench, DAY)) == 1440
+
+    market = _Watched()
+    play(scenario, market=market)
+
+
+class _Watched(SyntheticMarket):
+    minutes_asked = 0
+
+    def minute(self, coin: str, minute: int) -> MinuteRow | None:
+        self.minutes_asked += 1
+        return super().minute(coin, minute)
 
 
 def test_parts_can_be_asked_for() -> None:
@@ -321,7 +368,7 @@ def test_late_archive_keeps_the_newest_files_back() -> None:
         newest, older = DAY.replace("09-22", "09-23"), DAY.replace("09-22", "09-21")
         assert [(await bench.file(path)).status_code for path in (newest, DAY, older)] == [404, 404, 200]
 
-    play(scenario, market=sparse("2026-09-01"))
+    play(scenario, market=sparse("2026-09-21", "2026-09-22", "2026-09-23"))
 
 
 def test_html_archive_is_a_page_with_status_200() -> None:
