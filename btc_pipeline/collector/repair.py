@@ -17,6 +17,7 @@ from btc_pipeline.collector.quality import OpenGap
 from btc_pipeline.collector.store import Landed, Landing, MinuteStatus
 from btc_pipeline.collector.validation import accept
 from btc_pipeline.exchanges.base import NO_DECIMALS, History, Unreadable, VenueError, VenueRest, look_back_minutes
+from btc_pipeline.exchanges.provider import Outage
 from btc_pipeline.market.candles import Scale
 from btc_pipeline.market.gaps import GapReason
 from btc_pipeline.market.intervals import MINUTES_PER_DAY
@@ -105,6 +106,7 @@ async def repair(
     omitted: Literal["gap", "quiet"] = "gap",
     reason: GapReason = GapReason.UNKNOWN,
     force: bool = False,
+    outages: Sequence[Outage] = (),
 ) -> RepairReport:
     """Fills gaps from REST, once; to be called again every few minutes.
 
@@ -114,6 +116,7 @@ async def repair(
         omitted: what a minute is that REST leaves out though it gives those around it: a gap, or quiet.
         reason: of gaps that nobody has explained yet.
         force: ask for every gap that the venue may still have, whenever it was last asked for.
+        outages: the venue's known ones: a gap in one of them is not asked for.
 
     Raises:
         DatabaseAwayError: the database is not there. A venue that is not is reported.
@@ -123,10 +126,18 @@ async def repair(
     start, end = window or (now_minute - look_back_minutes(rest) - MINUTES_PER_DAY, now_minute)
     days = range(start // MINUTES_PER_DAY, -(-end // MINUTES_PER_DAY))
     report = RepairReport(symbol, gaps=await store.record_gaps(symbol, days, reason=reason))
+    known = [gap for gap in report.gaps if gap.reason not in _GIVEN_UP and _is_in(gap, outages)]
+    if known:
+        await store.explain_gaps(symbol, known, GapReason.EXCHANGE_DOWNTIME)
+        report.gaps = await store.record_gaps(symbol, days, reason=reason)
     report.found = report.missing
     if not report.gaps:
         return report
-    due = [gap for gap in report.gaps if gap.end > edge and (force or _is_due(gap, clock.now(), now_minute))]
+    due = [
+        gap
+        for gap in report.gaps
+        if gap.end > edge and not _is_in(gap, outages) and (force or _is_due(gap, clock.now(), now_minute))
+    ]
     told = await _ask(store, rest, symbol, coin, _requests(due, edge, now_minute), now_minute, report)
     left = await store.record_gaps(symbol, days, reason=reason) if due else report.gaps
     lost = [gap for gap in left if gap.end <= edge and gap.reason not in _GIVEN_UP]
@@ -148,6 +159,10 @@ async def repair(
             error=report.error,
         )
     return report
+
+
+def _is_in(gap: OpenGap, outages: Sequence[Outage]) -> bool:
+    return any(one.start <= gap.start and gap.end <= one.end for one in outages)
 
 
 def _is_due(gap: OpenGap, now: float, now_minute: int) -> bool:

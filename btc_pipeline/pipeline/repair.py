@@ -9,7 +9,7 @@ from btc_pipeline.collector.database import DatabaseAwayError
 from btc_pipeline.collector.repair import RepairReport, repair
 from btc_pipeline.collector.store import MinuteStore
 from btc_pipeline.exchanges.base import VenueError, VenueRest
-from btc_pipeline.exchanges.venues import rest_client
+from btc_pipeline.exchanges.venues import find_provider, rest_client
 from btc_pipeline.market.instruments import Instrument
 from btc_pipeline.market.intervals import MINUTES_PER_DAY
 from btc_pipeline.settings import Settings
@@ -46,7 +46,7 @@ async def _repair_days(
     rest = rest_factory(settings, instrument.venue, clock)
     if rest is None:
         return None
-    store = MinuteStore(database_uri)
+    store, provider = MinuteStore(database_uri), find_provider(settings, instrument.venue)
     try:
         start, end = days.start * MINUTES_PER_DAY, days.stop * MINUTES_PER_DAY
         if settings.feed == "live" and rest.retention_minutes is not None:
@@ -64,6 +64,7 @@ async def _repair_days(
             now_minute=int(await rest.time() // 60),
             omitted=settings.collector.omitted_minutes,
             force=True,
+            outages=() if provider is None else provider.outages,
         )
     except (VenueError, DatabaseAwayError) as error:
         return RepairReport(instrument.symbol, error=str(error))

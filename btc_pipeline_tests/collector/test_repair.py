@@ -9,6 +9,7 @@ import pytest
 from btc_pipeline.collector.repair import repair
 from btc_pipeline.collector.store import Landed
 from btc_pipeline.exchanges.base import History, Unreadable, VenueUnavailableError
+from btc_pipeline.exchanges.provider import Outage
 from btc_pipeline.market.candles import Scale
 from btc_pipeline.market.gaps import GapReason
 from btc_pipeline.market.instruments import Instrument
@@ -155,6 +156,19 @@ async def test_a_minute_that_rest_leaves_out_is_late_and_after_a_day_the_exchang
     rest.omitted = set()
     assert (await run(store, rest, force=True)).missing == 0
     assert len(rest.asked) == asked + 1
+
+
+async def test_a_known_outage_is_explained_and_never_asked_for(store, database, rest):
+    await fill(store, without=[*range(100, 110), *range(200, 260), 300])
+    outages = [Outage(FIRST + 200, FIRST + 260, "said so"), Outage(FIRST + 105, FIRST + 120, "said so")]
+    rest.omitted = set(range(200, 260))
+    report = await run(store, rest, outages=outages, force=True)
+    assert (report.missing, rest.asked) == (60, [(99, 302)])
+    assert gaps(database) == [(200, 260, "exchange_downtime", 0)]
+    for _ in range(2):
+        await run(store, rest, outages=outages, force=True)
+    assert len(rest.asked) == 1
+    assert gaps(database) == [(200, 260, "exchange_downtime", 0)]
 
 
 async def test_a_recent_gap_is_tried_every_five_minutes_and_an_older_one_every_fifteen(store, rest):
