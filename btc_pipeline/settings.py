@@ -128,7 +128,15 @@ class CollectorSettings(_Section):
     trades: bool = Field(
         default=False, description="take the trades, too: volumes that candles lack, and a check of those they have"
     )
-    keep_trades_days: int = Field(0, ge=0, description="how long raw trades are kept; 0: they are not")
+    keep_trades_days: int = Field(
+        0, ge=0, description="how long raw trades are kept, by whole months; 0: no more are, what is there stays"
+    )
+
+    @model_validator(mode="after")
+    def _kept_if_taken(self) -> Self:
+        if self.keep_trades_days and not self.trades:
+            raise ValueError(f"keep_trades_days is {self.keep_trades_days}, but no trades are taken: set trades: true")
+        return self
 
 
 class CrossCheckSettings(_Section):

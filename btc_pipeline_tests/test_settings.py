@@ -243,3 +243,8 @@ def test_a_list_without_cross_checks_turns_them_off(config: Path) -> None:
     assert compared() == [("BTC", "BTCUSDT.BINANCE")]
     config.write_text("symbols: [BTC, BTCUSDT.BINANCE]\ncross_checks: []\n")
     assert compared() == []
+
+
+def test_trades_are_not_kept_unless_they_are_taken() -> None:
+    assert "keep_trades_days is 7, but no trades are taken" in refusal(collector={"keep_trades_days": 7})
+    assert load_settings(collector={"keep_trades_days": 7, "trades": True}).collector.keep_trades_days == 7

@@ -14,7 +14,15 @@ from btc_pipeline.collector.backoff import Backoff
 from btc_pipeline.collector.metrics import Metrics
 from btc_pipeline.collector.symbol import SymbolCollector
 from btc_pipeline.exchanges.addresses import is_local
-from btc_pipeline.exchanges.base import Acknowledged, CandleUpdate, Complaint, Pong, Unreadable, VenueStream
+from btc_pipeline.exchanges.base import (
+    Acknowledged,
+    CandleUpdate,
+    Complaint,
+    Pong,
+    TradesTold,
+    Unreadable,
+    VenueStream,
+)
 from btc_pipeline.exchanges.budget import Budget
 from btc_pipeline.timing.clock import Clock
 
@@ -171,7 +179,7 @@ class VenueConnection:
 
     async def _subscribe(self, socket: ClientConnection) -> None:
         """One coin after the other, so that the one that kills the connection is known."""
-        for coin in self._feeds:
+        for coin, feed in self._feeds.items():
             await self._messages.spend(1)
             now = self._clock.monotonic()
             if now < self._quarantined.get(coin, 0.0):
@@ -183,6 +191,10 @@ class VenueConnection:
                     await self._acknowledged[coin].wait()
             except TimeoutError as error:
                 raise StreamBrokenError(f"the subscription of {coin} was not acknowledged") from error
+            trades = self._stream.subscribe_trades(coin) if feed.takes_trades else None
+            if trades is not None:
+                await self._messages.spend(1)
+                await socket.send(trades)
 
     async def _read(self, socket: ClientConnection) -> None:
         async for frame in socket:
@@ -201,6 +213,9 @@ class VenueConnection:
                 self._has_data, self._data_since = True, self._clock.monotonic()
             self._acknowledged[event.coin].set()
             feed.frame(event)
+        elif isinstance(event, TradesTold):
+            if event.coin in self._feeds:
+                self._feeds[event.coin].heard_trades(event.trades)
         elif isinstance(event, Acknowledged):
             if event.coin in self._acknowledged:
                 self._acknowledged[event.coin].set()

@@ -21,12 +21,17 @@ class Metrics:
         self.refused = self._counter("rows_refused", "frames and rows that could not be taken", "symbol")
         self.rest_requests = self._counter("rest_requests", "looks at the exchange's REST", "venue", "outcome")
         self.spool_full = self._counter("minutes_not_spooled", "minutes for which the spool had no room")
+        self.trades_kept = self._counter("trades_kept", "raw trades that the database has")
+        self.trades_dropped = self._counter("trades_dropped", "raw trades for which there was no room")
         self.buffered = self._gauge("buffered_minutes", "closed minutes that wait for the database")
         self.spooled = self._gauge("spooled_minutes", "minutes on disk that wait for the database")
         self.spooled_bytes = self._gauge("spooled_bytes", "size of the spool")
         self.clock_offset = self._gauge("clock_offset_seconds", "the exchange's clock minus this machine's", "venue")
         self.age = self._gauge("last_minute_age_seconds", "since the newest landed minute closed", "symbol")
         self.open_gaps = self._gauge("open_gap_minutes", "missing minutes that REST still has", "symbol")
+        self.deviation = self._gauge(
+            "cross_check_deviation_bps", "distance of two symbols' basis from its rolling median", "symbol", "against"
+        )
 
     def serve(self, host: str, port: int) -> None:
         """Answers `GET /metrics` in a thread of its own.

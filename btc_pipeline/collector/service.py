@@ -15,6 +15,7 @@ import structlog
 from btc_pipeline.collector.backoff import Backoff
 from btc_pipeline.collector.coins import resolve
 from btc_pipeline.collector.connection import VenueConnection
+from btc_pipeline.collector.cross_check import CrossCheck
 from btc_pipeline.collector.database import DatabaseAwayError
 from btc_pipeline.collector.exchange_clock import ExchangeClock
 from btc_pipeline.collector.landing import Lander
@@ -23,6 +24,8 @@ from btc_pipeline.collector.repair import repair
 from btc_pipeline.collector.sink import DatabaseSink
 from btc_pipeline.collector.store import CollectorState, MinuteStore
 from btc_pipeline.collector.symbol import CONFIRM_AFTER_SECONDS, SymbolCollector
+from btc_pipeline.collector.symbol_trades import SymbolTrades
+from btc_pipeline.collector.trade_writer import TradeWriter
 from btc_pipeline.exchanges.base import (
     Coin,
     RateLimitedError,
@@ -86,11 +89,17 @@ class Collector:
         metrics: Metrics,
         random: Random,
         announce: Callable[[str], None],
+        trades: bool = False,
+        trade_writer: TradeWriter | None = None,
+        cross_check: CrossCheck | None = None,
     ) -> None:
         """
         Args:
             feed: live or replay.
             omitted: what a closed minute is that REST leaves out: gap or quiet.
+            trades: whether trades are taken where candles do not tell everything.
+            trade_writer: keeps them; None where they are not kept.
+            cross_check: compares symbols; None where there are none to compare.
             announce: told in one line whenever something changes that a user wants to know.
         """
         self._venues = venues
@@ -102,7 +111,12 @@ class Collector:
         self._metrics = metrics
         self._random = random
         self._announce = announce
+        self._trades = trades
+        self._trade_writer = trade_writer
+        self._cross_check = cross_check
         self._sink = DatabaseSink(store, lander, metrics)
+        if cross_check is not None:
+            self._sink.watch(cross_check.told)
         self._feeds: dict[str, SymbolCollector] = {}
         self._clocks = {venue.name: ExchangeClock(clock) for venue in venues}
         self._states = {venue.name: VenueState() for venue in venues}
@@ -145,6 +159,9 @@ class Collector:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._lander.run())
                 tasks.create_task(self._heartbeat())
+                for beside in (self._trade_writer, self._cross_check):
+                    if beside is not None:
+                        tasks.create_task(beside.run())
                 for venue in self._venues:
                     tasks.create_task(self._collect(venue))
         except ExceptionGroup as group:
@@ -154,6 +171,8 @@ class Collector:
 
     async def _end(self) -> None:
         await self._lander.stop(STOP_SECONDS)
+        if self._trade_writer is not None:
+            await _for_a_moment(self._trade_writer.flush())
         for state in self._states.values():
             state.connection, state.message = "stopped", "stopped"
         await _for_a_moment(self._save_states())
@@ -167,7 +186,8 @@ class Collector:
         feeds = {}
         for symbol, coin in coins.items():
             scale = await self._sink.widen(symbol, coin.scale)
-            feeds[coin.name] = SymbolCollector(symbol, coin.name, scale, venue.rest, clock, self._sink)
+            trades = self._trades_of(venue, symbol, coin.name)
+            feeds[coin.name] = SymbolCollector(symbol, coin.name, scale, venue.rest, clock, self._sink, trades)
             self._feeds[symbol] = feeds[coin.name]
             self._sink.listen(symbol, feeds[coin.name].progress.has_landed)
         connection = VenueConnection(
@@ -185,6 +205,16 @@ class Collector:
             for feed in feeds.values():
                 tasks.create_task(self._confirm(venue, feed))
                 tasks.create_task(self._repair(venue, feed))
+
+    def _trades_of(self, venue: Venue, symbol: str, coin: str) -> SymbolTrades | None:
+        if not self._trades or venue.stream.subscribe_trades(coin) is None:
+            return None
+        writer = self._trade_writer
+        return SymbolTrades(
+            self._clocks[venue.name],
+            keep=lambda trades: None if writer is None else writer.put(symbol, trades),
+            differs=lambda candle, words: self._sink.differs(symbol, candle, words),
+        )
 
     async def _resolve(self, venue: Venue) -> dict[str, Coin]:
         """The coins of the symbols; asks until the venue answers.

@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 LANDED_WITHIN_SECONDS: Final = 30.0
 
 MOST_REFUSED: Final = 1_000
-"""Refused rows that wait for the database; all of them are in the log as well."""
+"""Refused rows, and differences, that wait for the database; all of them are in the log as well."""
 
 
 class DatabaseSink:
@@ -31,7 +31,9 @@ class DatabaseSink:
         self._lander = lander
         self._metrics = metrics
         self._refused: deque[tuple[str, Unreadable]] = deque(maxlen=MOST_REFUSED)
+        self._differing: deque[tuple[str, Minute, str]] = deque(maxlen=MOST_REFUSED)
         self._undeclared: dict[str, Scale] = {}
+        self._watchers: list[Callable[[str, Sequence[Minute]], None]] = []
         self._listeners: dict[str, Callable[[list[int]], None]] = {}
         lander.on_landed = self._landed
 
@@ -39,17 +41,31 @@ class DatabaseSink:
         """Tells a listener which minutes of a symbol reached the database or the spool."""
         self._listeners[symbol] = listener
 
+    def watch(self, watcher: Callable[[str, Sequence[Minute]], None]) -> None:
+        """Tells a watcher every closed minute of every symbol, as it is given to the lander."""
+        self._watchers.append(watcher)
+
     def provisional(self, symbol: str, minutes: Sequence[Minute]) -> None:
-        self._lander.put(symbol, [Landing(minute, MinuteStatus.PROVISIONAL, "stream") for minute in minutes])
+        self._put(symbol, minutes, MinuteStatus.PROVISIONAL, "stream")
 
     def confirmed(self, symbol: str, minutes: Sequence[Minute], reason: str) -> None:
-        self._lander.put(symbol, [Landing(minute, MinuteStatus.CONFIRMED, reason) for minute in minutes])
+        self._put(symbol, minutes, MinuteStatus.CONFIRMED, reason)
+
+    def _put(self, symbol: str, minutes: Sequence[Minute], status: MinuteStatus, reason: str) -> None:
+        self._lander.put(symbol, [Landing(minute, status, reason) for minute in minutes])
+        for watcher in self._watchers:
+            watcher(symbol, minutes)
 
     def refused(self, symbol: str, rows: Sequence[Unreadable]) -> None:
         for row in rows:
             self._metrics.refused.labels(symbol).inc()
             log.warning("refused", symbol=symbol, reason=row.reason, payload=row.payload[:300])
             self._refused.append((symbol, row))
+
+    def differs(self, symbol: str, candle: Minute, words: str) -> None:
+        """A candle that something else heard of the market contradicts."""
+        log.warning("a candle differs", symbol=symbol, minute=candle.time, reason=words)
+        self._differing.append((symbol, candle, words))
 
     async def landed(self) -> None:
         await self._lander.flush(LANDED_WITHIN_SECONDS)
@@ -72,7 +88,7 @@ class DatabaseSink:
             del self._undeclared[symbol]
 
     async def store_refused(self) -> None:
-        """Writes refused rows.
+        """Writes refused rows and differences.
 
         Raises:
             DatabaseAwayError: it is away; they wait.
@@ -81,6 +97,11 @@ class DatabaseSink:
             symbol, row = self._refused[0]
             await self._store.reject(symbol, [row])
             self._refused.popleft()
+        while self._differing:
+            symbol, candle, words = self._differing[0]
+            span = (candle.time, candle.time + 1)
+            await self._store.fail(symbol, words, kind="anomaly", span=span, once=True)
+            self._differing.popleft()
 
     def _landed(self, symbol: str, minutes: list[int]) -> None:
         self._metrics.landed.labels(symbol).inc(len(minutes))

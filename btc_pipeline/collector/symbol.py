@@ -10,11 +10,13 @@ from typing import Final, Protocol
 from btc_pipeline.collector.book import Heard, MinuteBook
 from btc_pipeline.collector.exchange_clock import ExchangeClock
 from btc_pipeline.collector.progress import Progress
+from btc_pipeline.collector.symbol_trades import SymbolTrades
 from btc_pipeline.collector.validation import accept, refusal, with_held_quote
 from btc_pipeline.exchanges.base import (
     CandleUpdate,
     History,
     Minute,
+    Trade,
     Unreadable,
     VenueRest,
     look_back_minutes,
@@ -37,6 +39,7 @@ HELD_SECONDS: Final = 10.0
 """What closes during a catch-up waits for it, but no longer: many symbols share one budget of requests."""
 
 FROM_STREAM: Final = "stream"
+FROM_TRADES: Final = "its trades tell more"
 
 
 class Sink(Protocol):
@@ -75,11 +78,21 @@ class Checked:
 class SymbolCollector:
     """Collects one symbol."""
 
-    def __init__(self, symbol: str, coin: str, scale: Scale, rest: VenueRest, clock: ExchangeClock, sink: Sink) -> None:
+    def __init__(
+        self,
+        symbol: str,
+        coin: str,
+        scale: Scale,
+        rest: VenueRest,
+        clock: ExchangeClock,
+        sink: Sink,
+        trades: SymbolTrades | None = None,
+    ) -> None:
         """
         Args:
             coin: the venue's own name of it.
             scale: the decimals that the venue declares for it.
+            trades: completes its candles; None where trades are not taken.
         """
         self.symbol = symbol
         self.coin = coin
@@ -88,6 +101,7 @@ class SymbolCollector:
         self._rest = rest
         self._clock = clock
         self._sink = sink
+        self._trades = trades
         self._book = MinuteBook()
         self._held: list[Minute] | None = None
         self._held_until = 0.0
@@ -114,11 +128,16 @@ class SymbolCollector:
         """The stream says nothing while REST shows trades."""
         return self._traded_unheard >= 2 and self._clock.now() - self._book.last_frame_at > SILENT_AFTER_SECONDS
 
+    @property
+    def takes_trades(self) -> bool:
+        """Whether the stream is to be asked for its trades, too."""
+        return self._trades is not None
+
     # What the stream brings.
 
     def stream_begins(self) -> None:
         """Subscribed: what closes now is held until the past has been fetched."""
-        self._book.interrupted()
+        self._interrupt()
         self._traded_unheard = 0
         self._held_until = self._clock.now() + HELD_SECONDS
         if self._held is None:
@@ -126,7 +145,7 @@ class SymbolCollector:
 
     def stream_ended(self) -> None:
         """The connection is gone."""
-        self._book.interrupted()
+        self._interrupt()
         self.drain()
 
     def drain(self) -> None:
@@ -149,10 +168,17 @@ class SymbolCollector:
             self._sink.refused(self.symbol, [refusal(minute, [heard.refused], FROM_STREAM)])
         self._take(heard)
 
+    def heard_trades(self, trades: Sequence[Trade]) -> None:
+        """Some of its trades."""
+        if self._trades is not None:
+            self._trades.heard(trades)
+
     def lost_frame(self, row: Unreadable) -> None:
         """A frame that could not be read; it may have been about the running minute of this symbol."""
         running = int(self._clock.now() // 60)
         self._book.taint(running if row.time is None else min(row.time, running))
+        if self._trades is not None:
+            self._trades.lost_frame()
 
     def quarantine(self, row: Unreadable) -> None:
         """Keeps what could not be read."""
@@ -169,10 +195,19 @@ class SymbolCollector:
             self._look_back_to(doubtful)
         if not heard.closed:
             return
+        closed = [self._completed(minute) for minute in heard.closed]
         if self._held is not None:
-            self._held.extend(heard.closed)
+            self._held.extend(closed)
         else:
-            self._sink.provisional(self.symbol, heard.closed)
+            self._sink.provisional(self.symbol, closed)
+
+    def _interrupt(self) -> None:
+        self._book.interrupted()
+        if self._trades is not None:
+            self._trades.interrupted()
+
+    def _completed(self, minute: Minute) -> Minute:
+        return minute if self._trades is None else self._trades.completed(minute, self._scale)
 
     # What REST says.
 
@@ -260,18 +295,23 @@ class SymbolCollector:
         """Asks for the epoch minutes [start, end) of a look that began at `begin`, and passes on what is new.
 
         Returns:
-            What may be stored, by minute.
+            What may be stored, by minute, with what had been told of it before.
         """
-        rows = await self._valid(await self._rest.history(self.coin, start, end))
-        self._sink.confirmed(self.symbol, [row for row in rows if not self._is_known(row)], reason)
-        told = {row.time: row for row in rows}
+        rows = [self._completed(row) for row in await self._valid(await self._rest.history(self.coin, start, end))]
+        told, fresh, completed = {}, [], []
+        for row in rows:
+            known = self._told.get(row.time)
+            told[row.time] = row if known is None else row.completed_from(known)
+            if known is None or not known.completed_from(row).same_values(told[row.time]):
+                fresh.append(row)
+            elif not known.same_values(told[row.time]):
+                completed.append(told[row.time])
+        self._sink.confirmed(self.symbol, fresh, reason)
+        if completed:
+            self._sink.confirmed(self.symbol, completed, FROM_TRADES)
         self.progress.begin(begin)
         self.progress.is_absent([minute for minute in range(start, end) if minute not in told])
         return told
-
-    def _is_known(self, row: Minute) -> bool:
-        known = self._told.get(row.time)
-        return known is not None and known.same_values(row)
 
     async def _valid(self, history: History) -> list[Minute]:
         """The rows that may be stored; the others go to quarantine."""
