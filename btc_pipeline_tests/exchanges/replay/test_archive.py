@@ -108,7 +108,9 @@ def test_a_month_has_all_of_its_minutes() -> None:
         assert times == [(minute_of("2026-08-01") + k) * 60_000_000 for k in range(31 * 1440)]
         assert await checked(bench, MONTH)
 
-    play(scenario, Behaviour(frames_per_minute=2))
+    first = minute_of("2026-08-01")
+    row = MinuteRow(first, 841430, 841430, 841430, 841430, 36, 1)
+    play(scenario, market=TableMarket([row._replace(minute=first + k) for k in range(-3, 31 * 1440 + 3)]))
 
 
 @pytest.mark.parametrize(
@@ -246,7 +248,7 @@ def test_streams_go_on_while_a_file_is_built() -> None:
     async def scenario(bench: Bench) -> None:
         async with bench.socket() as socket:
             await socket.subscribed()
-            building = asyncio.create_task(bench.file(MONTH))
+            building = asyncio.create_task(bench.file(DAY))
             socket_answers = 0
             while not building.done():
                 await socket.send({"method": "ping"})
@@ -255,7 +257,7 @@ def test_streams_go_on_while_a_file_is_built() -> None:
             assert (await building).status_code == 200
             assert socket_answers > 20
 
-    play(scenario, Behaviour(frames_per_minute=2, max_messages_per_minute=10**9))
+    play(scenario, Behaviour(max_messages_per_minute=10**9))
 
 
 def test_a_file_is_built_once_for_all_who_ask() -> None:
