@@ -53,6 +53,8 @@ class Service:
     ready_line: str = ""
     mistake_code: int | None = None
     """The exit code that says that a setting is wrong: starting it again would not help."""
+    once: bool = False
+    """It has done its work when it ends with 0: then it is not started again."""
 
 
 @dataclass
@@ -148,6 +150,9 @@ class Supervisor:
                 child.process, child.given_up = None, True
                 self._say(f"{child.service.name}: not started again, for a setting is wrong; mend it and start anew")
                 return
+            if code == 0 and child.service.once:
+                child.process, child.given_up = None, True
+                return
             if now - child.started > HEALTHY_AFTER_SECONDS:
                 child.backoff = FIRST_BACKOFF_SECONDS
             self._say(
@@ -158,7 +163,8 @@ class Supervisor:
             child.backoff = min(child.backoff * 2, LONGEST_BACKOFF_SECONDS)
         elif not child.ready and (child.service.is_ready is None or child.service.is_ready()):
             child.ready = True
-            self._say(f"{child.service.name}: {child.service.ready_line or 'running'}")
+            if not child.service.once:
+                self._say(f"{child.service.name}: {child.service.ready_line or 'running'}")
 
     def _stop_all(self) -> None:
         # Also a child that ended just now: what it started may live.

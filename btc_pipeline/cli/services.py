@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.markup import escape
@@ -24,6 +24,7 @@ from btc_pipeline.errors import UserError
 
 if TYPE_CHECKING:
     from btc_pipeline.settings import Settings
+    from btc_pipeline.storage.connection import Database
     from btc_pipeline.storage.server import EmbeddedServer
     from btc_pipeline.supervision import Service
 
@@ -33,6 +34,10 @@ PROBE_SECONDS: Final = 2.0
 def up(
     symbol: SymbolsOption = None,
     feed: FeedOption = None,  # noqa: ARG001 its callback does it
+    history: Annotated[
+        bool,
+        typer.Option("--history", help="first download the past that strategies look back on, where it is missing"),
+    ] = False,
 ) -> None:
     """Starts the database, the collector, Dagster and the API, keeps them running, and stops all of it on Ctrl-C."""
     choose_symbols(symbol or [])
@@ -48,16 +53,18 @@ def up(
         server = None if settings.db_host else EmbeddedServer(settings.data_dir)
         _check_replay_file(settings)
         _say(replay_line(settings) if settings.feed == "replay" else f"data in {settings.data_dir}")
-        open_database(settings)
+        database = open_database(settings)
         environment = dagster_environment(settings)
         _say(f"database: {'server ' + settings.db_host if settings.db_host else 'embedded'}, running")
         # In a process of its own: this one stays small, and does without Dagster.
         subprocess.run(
             [sys.executable, "-m", "btc_pipeline.defs.launch"], env={**os.environ, **environment}, check=True
         )
+        if not history:
+            _say_too_little(settings, database)
         _say("starting the collector, the Dagster UI and the API; Ctrl-C stops everything")
         watch = partial(_keep_running, server)
-        Supervisor(_services(settings), environment, settings.data_dir / "logs", _say, watch).run()
+        Supervisor(_services(settings, history=history), environment, settings.data_dir / "logs", _say, watch).run()
         if server is not None:
             _stop_database(server)
         _say("stopped")
@@ -76,8 +83,9 @@ def execute(context: typer.Context) -> None:
     os.execvpe(program, [program, *command[1:]], environment)  # noqa: S606 the user's own command
 
 
-def _services(settings: Settings) -> list[Service]:
-    return [*_feed_services(settings), *_dagster_services(settings), _api_service(settings)]
+def _services(settings: Settings, *, history: bool) -> list[Service]:
+    services = [*_feed_services(settings), *_dagster_services(settings), _api_service(settings)]
+    return [*services, _history_service()] if history else services
 
 
 def _feed_services(settings: Settings) -> Iterator[Service]:
@@ -140,6 +148,21 @@ def _api_service(settings: Settings) -> Service:
         _listens(settings.api_host, settings.api_port),
         f"API at http://{settings.api_host}:{settings.api_port}/docs",
     )
+
+
+def _history_service() -> Service:
+    """Beside the others: minutes land while their past comes, and in a replay the exchange is one of the others."""
+    from btc_pipeline.supervision import Service
+
+    return Service("history", [sys.executable, "-m", "btc_pipeline.cli.history"], mistake_code=2, once=True)
+
+
+def _say_too_little(settings: Settings, database: Database) -> None:
+    from btc_pipeline.downloading.history import too_little
+    from btc_pipeline.pipeline.clock import now_minute
+
+    for sentence in too_little(settings, database, now_minute()):
+        _say(sentence)
 
 
 def _write_workspace(settings: Settings, grpc_port: str) -> Path:
