@@ -11,13 +11,13 @@ from btc_pipeline.errors import UserError
 from btc_pipeline.indicators.base import Indicator, Series
 from btc_pipeline.indicators.parameters import Parameter, Values
 from btc_pipeline.indicators.recursions import blocks, restarted, settling_steps
-from btc_pipeline.indicators.windows import full_windows, trailing_mean, trailing_sum, usable_bars
+from btc_pipeline.indicators.windows import full_windows, trailing_close_mean, trailing_close_sum, usable_bars
 from btc_pipeline.market.candles import Candles
 
 
 def sma(bars: Candles, period: int) -> Series:
     """The mean of the last `period` closes; the double nearest to it while their sum has at most 15 digits."""
-    mean = trailing_mean(bars.close_ticks, period, bars.scale.price)
+    mean = trailing_close_mean(bars, period)
     return Series.of(mean, usable_bars(bars, period, period), period)
 
 
@@ -27,9 +27,10 @@ def sma_side(bars: Candles, period: int) -> NDArray[np.int8]:
     Exact: the sign of close * period - sum in integers. Where there is an SMA, `full_windows(bars, period)` tells, as
     do the NaNs of `sma`.
     """
-    ticks = bars.close_ticks
-    side = np.sign(ticks * period - trailing_sum(ticks, period))
-    return np.where(full_windows(bars, period), side, 0).astype(np.int8)
+    ticks, total = trailing_close_sum(bars, period)
+    scaled = ticks * period
+    side = (scaled > total).view(np.int8) - (scaled < total).view(np.int8)
+    return side * full_windows(bars, period).view(np.int8)
 
 
 def ema(bars: Candles, period: int) -> Series:
@@ -39,7 +40,7 @@ def ema(bars: Candles, period: int) -> Series:
     """
     window = ema_window(period)
     used = usable_bars(bars, window, period)
-    seeds = trailing_mean(bars.close_ticks, period, bars.scale.price)
+    seeds = trailing_close_mean(bars, period)
     return Series.of(restarted(bars.close, seeds, used, alpha=_alpha(period), seed_bars=period), used, window)
 
 
@@ -60,8 +61,8 @@ def macd(bars: Candles, fast: int, slow: int, signal: int) -> dict[str, Series]:
     """
     window = macd_window(slow, signal)
     used = usable_bars(bars, window, slow + signal - 1)
-    seeds_fast = trailing_mean(bars.close_ticks, fast, bars.scale.price)
-    seeds_slow = trailing_mean(bars.close_ticks, slow, bars.scale.price)
+    seeds_fast = trailing_close_mean(bars, fast)
+    seeds_slow = trailing_close_mean(bars, slow)
     value, signal_line = np.full(len(bars), np.nan), np.full(len(bars), np.nan)
     for block in blocks(used, slow):
         average_fast, average_slow = np.zeros(len(block)), np.zeros(len(block))

@@ -115,6 +115,10 @@ class IndicatorSpec:
         """A `Series` as long as the bars for each output."""
         return self.definition.compute(bars, dict(self.parameters))
 
+    def has_value(self, bars: Candles) -> BoolArray:
+        """Where `compute` gives a value, bool[n], at less cost."""
+        return usable_bars(bars, self.window, self.warm_up) > 0
+
     def reaches_first(self, bars: Candles, first: int) -> BoolArray:
         """Which of its values rest on one of the `first` bars, bool[n]."""
         return reaches_first(usable_bars(bars, self.window, self.warm_up), first)

@@ -9,7 +9,7 @@ import numpy as np
 from btc_pipeline.indicators.base import Indicator, Series
 from btc_pipeline.indicators.parameters import Parameter
 from btc_pipeline.indicators.recursions import restarted, settling_steps
-from btc_pipeline.indicators.windows import trailing_mean, trailing_sum, usable_bars
+from btc_pipeline.indicators.windows import trailing_close_mean, trailing_mean, trailing_sum, usable_bars
 from btc_pipeline.market.candles import Candles, Float64Array, from_ticks, to_ticks
 from btc_pipeline.market.intervals import Int64Array
 
@@ -26,7 +26,7 @@ def bollinger(bars: Candles, period: int, deviations: float, keltner_multiple: f
     """
     used = usable_bars(bars, period, period)
     used_by_squeeze = usable_bars(bars, period + 1, period + 1)
-    middle = trailing_mean(bars.close_ticks, period, bars.scale.price)
+    middle = trailing_close_mean(bars, period)
     half = deviations * _standard_deviation(bars.close_ticks, period, bars.scale.price)
     channel = keltner_multiple * trailing_mean(_true_range(bars), period, bars.scale.price)
     return {

@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 
+from btc_pipeline.indicators.memo import remembered
 from btc_pipeline.market.candles import BoolArray, Candles, Float64Array
 from btc_pipeline.market.intervals import Int64Array
 
@@ -30,10 +31,11 @@ def usable_bars(bars: Candles, window: int, warm_up: int) -> Int64Array:
         has that slack itself, it is the answer; otherwise no m of this slack holds, and the answer is at most reach.
         Where nothing is missing the first round answers.
     """
+    if warm_up == window:
+        return np.where(full_windows(bars, window), window, 0)
     found = np.zeros(len(bars), dtype=np.int64)
     index = np.arange(len(bars), dtype=np.int64)
-    missing_before = bars.slot - index
-    unusable_before = np.concatenate((np.zeros(1, np.int64), np.cumsum(~bars.usable, dtype=np.int64)))
+    missing_before, unusable_before = _counts(bars)
 
     todo = index[max(warm_up, 1) - 1 :]
     limit = np.minimum(todo + 1, window)
@@ -53,7 +55,25 @@ def usable_bars(bars: Candles, window: int, warm_up: int) -> Int64Array:
 
 def full_windows(bars: Candles, window: int) -> BoolArray:
     """Where the last `window` bars hold, bool[n]: where an indicator whose warm-up is its window has a value."""
-    return usable_bars(bars, window, window) > 0
+    allowed = max(LEAST_SLACK, window // SLACK_DIVISOR)
+    longest = remembered(bars, ("longest", allowed), lambda: _longest(bars, allowed))
+    return longest >= window
+
+
+def _longest(bars: Candles, allowed: int) -> Int64Array:
+    """How many bars up to each lack at most so many slots, and hold at most so many bars not usable. int64[n]."""
+    missing_before, unusable_before = _counts(bars)
+    first = np.maximum(
+        np.searchsorted(missing_before, missing_before - allowed),
+        np.searchsorted(unusable_before, unusable_before[1:] - allowed),
+    )
+    return np.arange(1, len(bars) + 1) - first
+
+
+def _counts(bars: Candles) -> tuple[Int64Array, Int64Array]:
+    """Slots missing before each bar (int64[n]), bars not usable before each of them and the end (int64[n + 1])."""
+    missing = bars.slot - np.arange(len(bars), dtype=np.int64)
+    return missing, np.concatenate((np.zeros(1, np.int64), np.cumsum(~bars.usable, dtype=np.int64)))
 
 
 def reaches_first(used: Int64Array, first: int) -> BoolArray:
@@ -71,16 +91,35 @@ def lookback_slots(window: int) -> int:
     return window + max(LEAST_SLACK, window // SLACK_DIVISOR)
 
 
+def trailing_close_sum(bars: Candles, length: int) -> tuple[Int64Array, Int64Array]:
+    """The closes in ticks, and the sum of the last `length` of them up to each as in `trailing_sum`; int64[n] each."""
+    ticks = remembered(bars, "close_ticks", lambda: bars.close_ticks)
+    total = remembered(bars, "close_total", lambda: _running_total(ticks))
+    return ticks, _differences(total, length)
+
+
 def trailing_sum(ticks: Int64Array, length: int) -> Int64Array:
     """The sum of the last `length` integers up to each, int64[n]; the first length - 1 are 0 and mean nothing.
 
     Exact if the sum of one window fits 64 bits, as 500 prices of 15 digits do: the running total may wrap, and its
     differences are right all the same.
     """
-    total = np.concatenate((np.zeros(1, np.int64), np.cumsum(ticks, dtype=np.int64)))
-    sums = np.zeros(len(ticks), dtype=np.int64)
+    return _differences(_running_total(ticks), length)
+
+
+def _running_total(ticks: Int64Array) -> Int64Array:
+    return np.concatenate((np.zeros(1, np.int64), np.cumsum(ticks, dtype=np.int64)))
+
+
+def _differences(total: Int64Array, length: int) -> Int64Array:
+    sums = np.zeros(len(total) - 1, dtype=np.int64)
     sums[length - 1 :] = total[length:] - total[:-length]
     return sums
+
+
+def trailing_close_mean(bars: Candles, length: int) -> Float64Array:
+    """The mean of the last `length` closes, float64[n], as `trailing_mean`."""
+    return trailing_close_sum(bars, length)[1].astype(np.float64) / float(length * 10**bars.scale.price)
 
 
 def trailing_mean(ticks: Int64Array, length: int, decimals: int) -> Float64Array:

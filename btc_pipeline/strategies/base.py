@@ -133,6 +133,10 @@ class Strategy(ABC):
     def decide(self, view: View, p: Parameters) -> Opinions:
         """The opinion at the close of every bar of the view."""
 
+    def targets(self, view: View, p: Parameters) -> TargetArray:
+        """The targets of `decide` alone, int8[n]. A sweep asks for these; override it where they cost less."""
+        return self.decide(view, p).target
+
     @classmethod
     def resolve(cls, given: Mapping[str, object]) -> dict[str, int | float]:
         """All parameters, defaults and fixed ones included.

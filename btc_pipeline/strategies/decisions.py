@@ -6,7 +6,7 @@ A decision's type follows from two targets alone, those of slot t-1 and slot t. 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
@@ -150,6 +150,27 @@ class StrategyOnInterval:
             warmed=judged.saw_warm[rows],
         )
 
+    def targets(self, frames: Mapping[Interval, Candles]) -> TargetArray:
+        """The targets of `decide` at every bar of `frames` of its own interval, int8[n], and nothing else of it."""
+        bars = frames[self.interval]
+        wanted = self.strategy.targets(View(bars, _Lazily(self, frames)), self.parameters)
+        if len(wanted) != len(bars):
+            raise UserError(f"strategy {self.strategy.name!r} answered for {len(wanted)} bars instead of {len(bars)}.")
+        target = self._on_its_side(wanted)
+        specs = self.specs()
+        for name, given in self.strategy.inputs(self.parameters).items():
+            if given.required:
+                spec, interval = specs[name]
+                present = spec.has_value(frames[interval])
+                if interval != self.interval:
+                    at, seen = _last_closed(frames[interval], bars.close_time)
+                    present = seen & present[at] if len(present) else seen
+                target[~present] = NO_OPINION
+        if self.strategy.lookback:
+            target[~full_windows(bars, self.strategy.lookback + 1)] = NO_OPINION
+        target[~bars.usable] = NO_OPINION
+        return target
+
     def _judge(self, frames: Mapping[Interval, Candles], warm: Mapping[Interval, int] | None = None) -> Judged:
         """What it makes of every bar of its own interval; the first `warm` bars of an interval are another venue's."""
         bars = frames[self.interval]
@@ -228,23 +249,21 @@ class StrategyOnInterval:
 
     def _series(self, frames: Mapping[Interval, Candles]) -> dict[str, dict[str, Series]]:
         bars = frames[self.interval]
-        found: dict[str, dict[str, Series]] = {}
-        for name, (spec, interval) in self.specs().items():
-            outputs = spec.compute(frames[interval])
-            if interval != self.interval:
-                outputs = _as_of_close(outputs, frames[interval], bars.close_time)
-            found[name] = dict(outputs)
-        return found
+        return {name: _seen_at(bars, frames, spec, interval) for name, (spec, interval) in self.specs().items()}
+
+    def _on_its_side(self, target: TargetArray) -> TargetArray:
+        """A copy in which a target on a side that the strategy does not declare is flat."""
+        if self.strategy.direction is Direction.LONG:
+            return np.where(target == SHORT, np.int8(FLAT), target)
+        if self.strategy.direction is Direction.SHORT:
+            return np.where(target == LONG, np.int8(FLAT), target)
+        return target.copy()
 
     def _admissible(
         self, opinions: Opinions, bars: Candles, series: Mapping[str, Mapping[str, Series]]
     ) -> tuple[TargetArray, Float64Array, list[tuple[BoolArray, str]]]:
         """No opinion where a bar is not usable or what the strategy needs is not there; the declared direction only."""
-        target = opinions.target.copy()
-        if self.strategy.direction is Direction.LONG:
-            target[target == SHORT] = FLAT
-        elif self.strategy.direction is Direction.SHORT:
-            target[target == LONG] = FLAT
+        target = self._on_its_side(opinions.target)
         refusals = [(~bars.usable, "bar is not usable: too many minutes missing, or its closing minute")]
         if self.strategy.lookback:
             short = ~full_windows(bars, self.strategy.lookback + 1)
@@ -280,6 +299,34 @@ def _type_codes(target: TargetArray, slot: Int64Array) -> Int64Array:
     codes[changed & (target == FLAT) & (before == LONG)] = 2
     codes[changed & (target == FLAT) & (before == SHORT)] = 3
     return codes
+
+
+class _Lazily(Mapping[str, Mapping[str, Series]]):
+    """A strategy's inputs, each computed when it is asked for."""
+
+    def __init__(self, at_work: StrategyOnInterval, frames: Mapping[Interval, Candles]) -> None:
+        self._specs = at_work.specs()
+        self._bars, self._frames = frames[at_work.interval], frames
+        self._known: dict[str, Mapping[str, Series]] = {}
+
+    def __getitem__(self, name: str) -> Mapping[str, Series]:
+        if name not in self._known:
+            self._known[name] = _seen_at(self._bars, self._frames, *self._specs[name])
+        return self._known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._specs)
+
+    def __len__(self) -> int:
+        return len(self._specs)
+
+
+def _seen_at(
+    bars: Candles, frames: Mapping[Interval, Candles], spec: IndicatorSpec, interval: Interval
+) -> dict[str, Series]:
+    """An input's outputs as seen at the close of every bar."""
+    outputs = spec.compute(frames[interval])
+    return dict(outputs) if interval == bars.interval else _as_of_close(outputs, frames[interval], bars.close_time)
 
 
 def _as_of_close(outputs: Mapping[str, Series], bars: Candles, close_time: Int64Array) -> dict[str, Series]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from btc_pipeline.indicators.moving_averages import sma_side
 from btc_pipeline.indicators.parameters import Parameter
-from btc_pipeline.strategies.base import NO_OPINION, Input, Opinions, Parameters, Strategy, View
+from btc_pipeline.strategies.base import NO_OPINION, Input, Opinions, Parameters, Strategy, TargetArray, View
 
 FULL_CONFIDENCE_DISTANCE: Final = 0.02
 """Distance of the close from the average, as a share of it, from which confidence is 1."""
@@ -30,13 +30,17 @@ class MovingAverage(Strategy):
     def inputs(self, p: Parameters) -> Mapping[str, Input]:
         return {"ma": Input("sma", {"period": p["period"]})}
 
+    def targets(self, view: View, p: Parameters) -> TargetArray:
+        side = sma_side(view.bars, int(p["period"]))
+        return np.where(side == 0, np.int8(NO_OPINION), side)
+
     def decide(self, view: View, p: Parameters) -> Opinions:
         side = sma_side(view.bars, int(p["period"]))
         average = view["ma"]
         distance = np.abs(view.bars.close - average) / average
         confidence = np.minimum(distance / FULL_CONFIDENCE_DISTANCE, 1.0)
         return Opinions(
-            target=np.where(side == 0, NO_OPINION, side).astype(np.int8),
+            target=self.targets(view, p),
             confidence=np.where(side == 0, 0.0, confidence),
             reasons=[
                 (side > 0, "close above the average"),

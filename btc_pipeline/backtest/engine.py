@@ -1,0 +1,238 @@
+"""One run: an account trades the targets of a strategy over bars."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+import numpy as np
+
+from btc_pipeline.backtest.account import Account
+from btc_pipeline.backtest.fees import fee_steps
+from btc_pipeline.backtest.market_data import NO_FUNDING, MarketData
+from btc_pipeline.market.candles import Float64Array
+from btc_pipeline.market.intervals import Int64Array
+from btc_pipeline.strategies.base import FLAT, LONG, SHORT, Direction, TargetArray
+
+ENGINE_VERSION: Final = 1
+"""Goes into every run's key: raised when the same inputs may give another result."""
+
+_NO_MINUTES: Final = np.empty(0, np.int64)
+_NO_PRICES: Final = np.empty(0)
+
+
+class ExitReason(IntEnum):
+    """Why a trade ended; the numbers are the kernel's."""
+
+    SIGNAL = 0
+    STOP = 1
+    TARGET = 2
+    TRAILING = 3
+    LIQUIDATION = 4
+    OPEN = 5
+
+
+class CancelReason(IntEnum):
+    """Why an order was not filled; the numbers are the kernel's."""
+
+    HOLE = 0
+    TOO_SMALL = 1
+    RUINED = 2
+
+
+CANCEL_WORDS: Final = {
+    CancelReason.HOLE: "no bar followed within one interval: the order was cancelled",
+    CancelReason.TOO_SMALL: "the size is below the smallest quantity",
+    CancelReason.RUINED: "no capital is left",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Trades:
+    """Round trips in the order of their entries, k of them; the last one may be open still.
+
+    Columns (float64[k] unless said):
+        entry_time, exit_time: int64[k], epoch minutes; of an exit inside a bar the minute's open.
+        side: int8[k], 1 long, -1 short.
+        quantity: base currency.
+        entry_price, exit_price: with slippage; of an open trade the last close.
+        fees, funding: paid, quote currency; of an open trade so far.
+        profit: after both.
+        reason: int8[k], ExitReason.
+        entry_bar, exit_bar: int64[k], rows of the bars.
+    """
+
+    entry_time: Int64Array
+    exit_time: Int64Array
+    side: np.ndarray[tuple[int, ...], np.dtype[np.int8]]
+    quantity: Float64Array
+    entry_price: Float64Array
+    exit_price: Float64Array
+    fees: Float64Array
+    funding: Float64Array
+    profit: Float64Array
+    reason: np.ndarray[tuple[int, ...], np.dtype[np.int8]]
+    entry_bar: Int64Array
+    exit_bar: Int64Array
+
+    def __len__(self) -> int:
+        return len(self.profit)
+
+    @property
+    def closed(self) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+        """Which have ended, bool[k]."""
+        return np.asarray(self.reason != ExitReason.OPEN)
+
+    @property
+    def result_hash(self) -> str:
+        """A digest of every fill: equal inputs give an equal one in every process and on every machine."""
+        digest = hashlib.blake2b(digest_size=16)
+        for name in self.__slots__:
+            digest.update(np.ascontiguousarray(getattr(self, name)).astype("<f8").tobytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of the account.
+
+    Attributes:
+        equity: float64[d + 1], at the start and at every midnight that ends a day, marked to the last price by then.
+        cancelled: int64[c, 2], (row of the bar whose order it was, CancelReason).
+        bars, bars_held: how many there were, and in how many of them a position was held.
+        turnover: sum of the values of all fills.
+    """
+
+    trades: Trades
+    equity: Float64Array
+    cancelled: Int64Array
+    bars: int
+    bars_held: int
+    turnover: float
+    fees: float
+    funding: float
+
+
+def simulate(data: MarketData, targets: TargetArray, account: Account, *, slippage_bps: float | None = None) -> Outcome:
+    """Trades targets: decided at a bar's close, filled at the open of the bar that follows it.
+
+    Args:
+        targets: int8[n], as `strategies.decisions` gives them: SHORT, FLAT, LONG or NO_OPINION.
+        slippage_bps: another than the account's.
+    """
+    from btc_pipeline.backtest import kernel
+
+    workspace = Workspace(data)
+    totals = workspace.run(admitted(targets, account.direction), account, slippage_bps)
+    count, refused = int(totals[kernel.TRADES]), int(totals[kernel.CANCELLED])
+    return Outcome(
+        _trades(workspace.trades[:count]),
+        workspace.equity.copy(),
+        workspace.cancelled[:refused].copy(),
+        bars=len(data.bars),
+        bars_held=int(totals[kernel.BARS_HELD]),
+        turnover=float(totals[kernel.TURNOVER]),
+        fees=float(totals[kernel.FEES_PAID]),
+        funding=float(totals[kernel.FUNDING_PAID]),
+    )
+
+
+def admitted(targets: TargetArray, direction: Direction) -> TargetArray:
+    """Targets on a side that the account may not take become flat."""
+    if direction is Direction.LONG:
+        return np.where(targets == SHORT, np.int8(FLAT), targets)
+    if direction is Direction.SHORT:
+        return np.where(targets == LONG, np.int8(FLAT), targets)
+    return targets
+
+
+class Workspace:
+    """Arrays of a simulation, made once for many runs over the same data; one a thread.
+
+    After a run `trades`, `cancelled` and `equity` hold its results, as far as its totals say.
+    """
+
+    def __init__(self, data: MarketData) -> None:
+        from btc_pipeline.backtest import kernel
+
+        bars, n = data.bars, len(data.bars)
+        funding = data.funding or NO_FUNDING
+        self._data = data
+        self._kernel = kernel
+        self._bars = (bars.time, bars.close_time, bars.open, bars.high, bars.low, bars.close)
+        self._minutes: tuple[Int64Array | Float64Array, ...] = (_NO_MINUTES, *(_NO_PRICES,) * 3, _NO_MINUTES)
+        self._days = (data.midnight, data.mark, funding.time, funding.rate)
+        self.trades = np.zeros((2 * n + 2, kernel.TRADE_COLUMNS))
+        self.cancelled = np.zeros((n, 2), np.int64)
+        self.equity = np.zeros(len(data.days) + 1)
+
+    def run(self, targets: TargetArray, account: Account, slippage_bps: float | None = None) -> Float64Array:
+        """Simulates; gives the totals by the names of `kernel`."""
+        settings = _settings(account, slippage_bps)
+        since, rates = (np.array(column) for column in fee_steps(account.fees))
+        totals = self._simulate(targets, since.astype(np.int64), rates.astype(np.float64), settings)
+        if totals[self._kernel.NEEDS_MINUTES]:
+            minutes = self._data.minutes
+            self._minutes = (minutes.time, minutes.open, minutes.high, minutes.low, self._data.minute_first)
+            totals = self._simulate(targets, since.astype(np.int64), rates.astype(np.float64), settings)
+        return totals
+
+    def measure(self, targets: TargetArray, account: Account) -> Float64Array:
+        """Simulates; gives the figures as `metrics.measure` does."""
+        from btc_pipeline.backtest import metrics
+
+        totals = self.run(targets, account)
+        figures: Float64Array = metrics.measure_run(self.equity, self.trades, totals, len(self._data.bars))
+        return figures
+
+    def _simulate(
+        self, targets: TargetArray, since: Int64Array, rates: Float64Array, settings: Float64Array
+    ) -> Float64Array:
+        totals: Float64Array = self._kernel.simulate(  # type: ignore[call-arg]
+            *self._bars,
+            targets,
+            *self._minutes,
+            *self._days,
+            since,
+            rates,
+            settings,
+            self.trades,
+            self.cancelled,
+            self.equity,
+        )
+        return totals
+
+
+def _settings(account: Account, slippage_bps: float | None) -> Float64Array:
+    """The account as the kernel's settings vector."""
+    exits, slippage = account.exits, account.slippage_bps if slippage_bps is None else slippage_bps
+    return np.array(
+        [
+            account.capital,
+            account.size,
+            account.notional or 0.0,
+            float(account.compounding),
+            account.leverage,
+            slippage / 10_000,
+            exits.stop or 0.0,
+            exits.target or 0.0,
+            exits.trailing or 0.0,
+            account.maintenance_margin,
+            10.0**account.lot_decimals,
+        ]
+    )
+
+
+def _trades(table: Float64Array) -> Trades:
+    def whole(column: int) -> Int64Array:
+        return table[:, column].astype(np.int64)
+
+    def small(column: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int8]]:
+        return table[:, column].astype(np.int8)
+
+    quantity, entry, exit_, fees, funding, profit = (table[:, column].copy() for column in range(3, 9))
+    return Trades(
+        whole(0), whole(1), small(2), quantity, entry, exit_, fees, funding, profit, small(9), whole(10), whole(11)
+    )
