@@ -35,10 +35,12 @@ class BinanceWire(Wire):
     def takes(self, path: str) -> bool:
         return any(path == own or path.startswith(f"{own}/") for own in self._flavour.socket_paths)
 
-    def rest(self, request: HttpRequest) -> Answer | None:
-        if request.path.startswith(f"{self._flavour.archive_prefix}/"):
-            return self._archive.answer(request)
-        return self._rest.answer(request) if request.path.startswith(f"{self._flavour.prefix}/") else None
+    def serves(self, path: str) -> bool:
+        return path.startswith(f"{self._flavour.prefix}/")
+
+    def rest(self, request: HttpRequest) -> Answer:
+        desk = self._archive if request.path.startswith(f"{self._flavour.archive_prefix}/") else self._rest
+        return desk.answer(request)
 
     def stop(self) -> None:
         super().stop()

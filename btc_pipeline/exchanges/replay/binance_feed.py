@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import Final
 
 from btc_pipeline.exchanges.replay.binance_text import KlineText
@@ -11,7 +11,6 @@ from btc_pipeline.exchanges.replay.garbage import Shape, garbage
 from btc_pipeline.exchanges.replay.instruments import instrument_name
 from btc_pipeline.exchanges.replay.market import Listing, MinuteRow, epoch_ms
 from btc_pipeline.exchanges.replay.subscription import Subscription
-from btc_pipeline.exchanges.replay.tape import Trade
 from btc_pipeline.exchanges.replay.venue import Venue
 
 _SHAPE: Final = Shape(
@@ -57,9 +56,6 @@ class KlineFeed(Feed):
     def candle(self, row: MinuteRow, interval: str, *, closed: bool) -> bytes:  # noqa: ARG002 there is one
         flow = self._venue.tape.flow(self._listing.name, row)
         return self._text.frame(row, flow, closed, epoch_ms(self._venue.now()))
-
-    def trades(self, trades: Sequence[Trade]) -> bytes:
-        raise NotImplementedError("nobody can subscribe to them")
 
     def garbage(self, number: int, row: MinuteRow) -> bytes:
         return garbage(number, self.candle(row, "1m", closed=False), _SHAPE, instrument_name(self._listing.name))

@@ -33,8 +33,11 @@ class BybitWire(Wire):
     def takes(self, path: str) -> bool:
         return path == PATHS[VENUE].websocket_url
 
-    def rest(self, request: HttpRequest) -> Answer | None:
-        return self._rest.answer(request) if request.path.startswith(f"{PATHS[VENUE].api_url}/") else None
+    def serves(self, path: str) -> bool:
+        return path.startswith(f"{PATHS[VENUE].api_url}/")
+
+    def rest(self, request: HttpRequest) -> Answer:
+        return self._rest.answer(request)
 
     def make_socket(self, talk: WebSocketTalk, path: str) -> BybitSocket:  # noqa: ARG002 there is one
         return BybitSocket(talk, self.venue, self, self.venue.counters.sockets)

@@ -10,7 +10,7 @@ from typing import Final
 
 from btc_pipeline.exchanges.replay.faults import FaultKind
 from btc_pipeline.exchanges.replay.history import broken
-from btc_pipeline.exchanges.replay.market import MINUTE_MS, Listing, MinuteRow, epoch_ms, flat_row
+from btc_pipeline.exchanges.replay.market import MINUTE_MS, Listing, MinuteRow, epoch_ms
 from btc_pipeline.exchanges.replay.paths import Step
 from btc_pipeline.exchanges.replay.subscription import Subscription
 from btc_pipeline.exchanges.replay.tape import Trade
@@ -58,9 +58,9 @@ class Feed(ABC):
     def candle(self, row: MinuteRow, interval: str, *, closed: bool) -> bytes:
         """The frame about a bar of an interval whose newest minute is `row`."""
 
-    @abstractmethod
-    def trades(self, trades: Sequence[Trade]) -> bytes:
-        """The frame about trades."""
+    def trades(self, trades: Sequence[Trade]) -> bytes | None:  # noqa: ARG002
+        """The frame about trades; None where the venue has none."""
+        return None
 
     @abstractmethod
     def garbage(self, number: int, row: MinuteRow) -> bytes:
@@ -97,7 +97,7 @@ class Feed(ABC):
             trades = venue.tape.newest_trades(coin, published, count)
             return self.trades(trades) if trades else None
         step = venue.tape.now_forming(coin, published)
-        row = step.row if step else self._flat(epoch_ms(published) // MINUTE_MS)
+        row = step.row if step else self._untraded(epoch_ms(published) // MINUTE_MS)
         return self.candle(row, subscription.interval, closed=False) if row else None
 
     def _jump_to_now(self) -> None:
@@ -130,7 +130,7 @@ class Feed(ABC):
             self._jump_to_now()
         elif self._begins_flat:
             self._begins_flat = False
-            row = self._flat(self._minute)
+            row = self._untraded(self._minute)
             if row is not None:
                 self._tell_state(row, closed=False, first=True, last=False)
         elif self._index <= len(self._steps()) - (not self.tells_closes):
@@ -142,14 +142,16 @@ class Feed(ABC):
         """Tells all subscribers of one step, or of the minute's end."""
         steps = self._steps()
         if self._index == len(steps):
-            row = steps[-1].row if steps else self._flat(self._minute)
+            row = steps[-1].row if steps else self._untraded(self._minute)
             if row is not None:
                 self._tell_state(row, closed=True, first=False, last=True)
             return
         subscription = Subscription("trades", self._listing.name)
         if subscription in self._wanted:
             made = self._venue.tape.trades_of(self._listing.name, self._minute, self._index)
-            self._deliver(subscription, self.trades(made))
+            payload = self.trades(made)
+            if payload is not None:
+                self._deliver(subscription, payload)
         if self._due - self._last_due >= self.cadence or self._index == 0:
             self._last_due = self._due
             last = self._index == len(steps) - 1 and not self.tells_closes
@@ -190,10 +192,9 @@ class Feed(ABC):
         else:
             self._tell(row)
 
-    def _flat(self, minute: int) -> MinuteRow | None:
+    def _untraded(self, minute: int) -> MinuteRow | None:
         """The row of a minute without trades so far, where the venue tells of such."""
-        price = self._venue.tape.market.last_close(self._listing.name, minute) if self.tells_closes else None
-        return None if price is None else flat_row(minute, price)
+        return self._venue.tape.untraded(self._listing.name, minute) if self.tells_closes else None
 
     def _tell(self, row: MinuteRow) -> None:
         for subscription in self._wanted:

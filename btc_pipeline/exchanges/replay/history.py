@@ -8,7 +8,7 @@ from btc_pipeline.errors import UserError
 from btc_pipeline.exchanges.replay.behaviour import Behaviour, EmptyMinute
 from btc_pipeline.exchanges.replay.faults import FaultKind, FaultPlan
 from btc_pipeline.exchanges.replay.intervals import bar_end, bar_open
-from btc_pipeline.exchanges.replay.market import MINUTE_MS, MinuteRow, epoch_ms, flat_row, merged
+from btc_pipeline.exchanges.replay.market import MINUTE_MS, MinuteRow, epoch_ms, merged
 from btc_pipeline.exchanges.replay.tape import Tape
 
 MOST_MINUTES: Final = 100_000
@@ -107,27 +107,23 @@ class History:
             step = self._tape.now_forming(coin, now)
             if step is not None:
                 return step.row
-            return self._flat(coin, minute) if self._always else None
+            return self._tape.untraded(coin, minute) if self._always else None
         row = self._tape.market.minute(coin, minute)
         if row is None or not row.trades:
-            return self._empty(coin, minute, row, now)
+            return self._empty(coin, minute, now)
         if self._faults.knows(FaultKind.LATE_REVISION):
             row = self._unrevised(coin, row, now)
         if minute == current - 1 and self._faults.active(FaultKind.WRONG_REST_ROW, now):
             return broken(row)
         return row
 
-    def _empty(self, coin: str, minute: int, row: MinuteRow | None, now: float) -> MinuteRow | None:
+    def _empty(self, coin: str, minute: int, now: float) -> MinuteRow | None:
         policy = self._empty_minute
         if policy is EmptyMinute.OMIT:
             return None
         if policy is EmptyMinute.LATE_FLAT and now < (minute + 1) * 60 + self._behaviour.late_flat_seconds:
             return None
-        return row if row is not None else self._flat(coin, minute)
-
-    def _flat(self, coin: str, minute: int) -> MinuteRow | None:
-        price = self._tape.market.last_close(coin, minute)
-        return None if price is None else flat_row(minute, price)
+        return self._tape.untraded(coin, minute)
 
     def _unrevised(self, coin: str, row: MinuteRow, now: float) -> MinuteRow:
         close = (row.minute + 1) * 60

@@ -33,6 +33,9 @@ class HyperliquidWire(Wire):
     def takes(self, path: str) -> bool:
         return path == PATHS[VENUE].websocket_url
 
+    def serves(self, path: str) -> bool:  # noqa: ARG002 whatever no other does
+        return True
+
     def rest(self, request: HttpRequest) -> Answer:
         return self._info.answer(request)
 

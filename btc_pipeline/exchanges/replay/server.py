@@ -19,7 +19,7 @@ from btc_pipeline.exchanges.replay.connection import Connection, Talk
 from btc_pipeline.exchanges.replay.control import PREFIX, Control, fault_json
 from btc_pipeline.exchanges.replay.counters import Counters
 from btc_pipeline.exchanges.replay.faults import Fault
-from btc_pipeline.exchanges.replay.http import Answer, HttpRequest, HttpTalk, Reply
+from btc_pipeline.exchanges.replay.http import Answer, HttpRequest, HttpTalk
 from btc_pipeline.exchanges.replay.hyperliquid import VENUE as HYPERLIQUID
 from btc_pipeline.exchanges.replay.hyperliquid import HyperliquidWire
 from btc_pipeline.exchanges.replay.market import Market
@@ -215,8 +215,4 @@ class ReplayExchange:
     def _answer(self, request: HttpRequest) -> Answer:
         if request.path.startswith(PREFIX):
             return self._control.answer(request)
-        for wire in self._wires:
-            answer = wire.rest(request)
-            if answer is not None:
-                return answer
-        return Reply(404, b"not found", "text/plain")
+        return next(wire for wire in self._wires if wire.serves(request.path)).rest(request)

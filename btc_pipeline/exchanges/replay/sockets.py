@@ -45,8 +45,12 @@ class Wire(ABC):
         """Whether a path is one for sockets."""
 
     @abstractmethod
-    def rest(self, request: HttpRequest) -> Answer | None:
-        """Answers a request; None if it is not this venue's."""
+    def serves(self, path: str) -> bool:
+        """Whether a request to a path is one to this venue."""
+
+    @abstractmethod
+    def rest(self, request: HttpRequest) -> Answer:
+        """Answers a request."""
 
     @abstractmethod
     def make_socket(self, talk: WebSocketTalk, path: str) -> WireSocket:

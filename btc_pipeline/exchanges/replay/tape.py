@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from btc_pipeline.exchanges.replay.market import MINUTE_MS, Listing, Market, MinuteRow, epoch_ms
+from btc_pipeline.exchanges.replay.market import MINUTE_MS, Listing, Market, MinuteRow, epoch_ms, flat_row
 from btc_pipeline.exchanges.replay.noise import mixed, text_seed
 from btc_pipeline.exchanges.replay.paths import (
     NO_FLOW,
@@ -56,6 +56,14 @@ class Tape:
         steps = self.steps(coin, minute)
         done = bisect_right(steps, offset, key=lambda step: step.offset_ms)
         return steps[done - 1] if done else None
+
+    def untraded(self, coin: str, minute: int) -> MinuteRow | None:
+        """The row of a minute as long as it has no trade; None outside of the market's span."""
+        row = self.market.minute(coin, minute)
+        if row is not None and not row.trades:
+            return row
+        price = self.market.last_close(coin, minute)
+        return None if price is None else flat_row(minute, price)
 
     def last_price(self, coin: str, moment: float) -> int | None:
         """The price of the newest trade, in ticks."""

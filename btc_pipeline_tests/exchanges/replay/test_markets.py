@@ -93,6 +93,7 @@ def test_a_file_is_served_at_its_own_times_or_moved() -> None:
     assert moved.minute("BTC", 1101) == MinuteRow(1101, 550, 550, 550, 550, 2000, 8)
     assert moved.minute("BTC", 101) is None
     assert (moved.first, moved.end) == (1100, 1104)
+    assert (own.begins("BTC"), moved.begins("BTC"), FileMarket(table, repeat=True).begins("BTC")) == (100, 1100, 0)
     assert moved.last_close("BTC", 1102) == 550
 
 

@@ -121,6 +121,32 @@ def _same_turnover(bybit: Sequence[Any], binance: Sequence[Any]) -> None:
             assert Decimal(one[mine]) == Decimal(kline[other])
 
 
+def test_a_flat_row_of_the_market_is_told_as_it_is_on_every_road() -> None:
+    traded = MinuteRow(MINUTE, 841430, 841430, 841430, 841430, 36, 1)
+    quiet = MinuteRow(MINUTE + 1, 841500, 841500, 841500, 841500, 0, 0)
+
+    async def scenario(bench: Bench) -> None:
+        async with bench.socket("BINANCE", "/btcusdt@kline_1m") as one, bench.socket("BYBIT") as two:
+            await two.answer({"op": "subscribe", "args": ["kline.1.BTCUSDT"]})
+            spot, bybit = await asyncio.gather(one.all_for(130), two.all_for(130))
+        told = [Decimal(message["k"]["c"]) for message in spot if message["k"]["t"] == quiet.minute * 60_000]
+        told += [
+            Decimal(each["close"])
+            for message in bybit
+            for each in message["data"]
+            if each["start"] == quiet.minute * 60_000
+        ]
+        rest = await bench.minute(quiet.minute)
+        assert rest is not None
+        told.append(Decimal(rest["c"]))
+        asked = {"symbol": "BTCUSDT", "interval": "1m", "startTime": quiet.minute * 60_000, "limit": 1}
+        told.append(Decimal((await bench.get("BINANCE", KLINES["BINANCE"], **asked)).json()[0][4]))
+        assert told == [Decimal(84150)] * 6
+
+    behaviour = Behaviour(empty_minute=EmptyMinute.FLAT, client_silence_seconds=600)
+    play(scenario, behaviour, TableMarket([traded, quiet]), begin=1)
+
+
 @given(row=rows().filter(lambda row: row.trades > 0), frames=st.integers(1, 200))
 def test_a_flow_is_the_sum_over_the_trades_up_to_every_state(row: MinuteRow, frames: int) -> None:
     tape = Tape(TableMarket([row]), frames)
