@@ -15,6 +15,7 @@ from typing import Any, Final
 import asyncpg
 import numpy as np
 
+from api.columns import vwap
 from api.database import Connections
 from btc_pipeline.errors import UnknownNameError
 from btc_pipeline.market.candles import UNKNOWN_TRADES, Candles, Scale, empty_candles
@@ -173,7 +174,10 @@ async def _stored(connections: Connections, request: BarRequest, wanted: int, *,
     statement = BACKWARD if newest else FORWARD
     symbol, interval = request.bounds.instrument.symbol, request.interval
     found = await connections.fetch(statement, symbol, interval.name, start, end, wanted)
-    stored = [{**row, "materialized": True, "forming": False} for row in (reversed(found) if newest else found)]
+    stored = [
+        {**row, "vwap": vwap(row["quote_volume"], row["volume"]), "materialized": True, "forming": False}
+        for row in (reversed(found) if newest else found)
+    ]
     if stored and interval.close(interval.slot(to_minute(stored[-1]["time"]))) > request.now:
         stored[-1]["forming"] = True
     return stored
@@ -265,12 +269,14 @@ def rows_of(bars: Candles, now: int) -> list[dict[str, Any]]:
     columns: dict[str, list[Any]] = {
         "time": [to_datetime(minute) for minute in bars.time.tolist()],
         **{name: getattr(bars, name).tolist() for name in BAR_COLUMNS[1:]},
+        "vwap": [],
         "materialized": [False] * len(bars),
         "forming": (bars.close_time > now).tolist() if len(bars) else [],
     }
     for name in ("quote_volume", "taker_buy_volume"):
         columns[name] = [None if isnan(value) else value for value in columns[name]]
     columns["trades"] = [None if count == UNKNOWN_TRADES else count for count in columns["trades"]]
+    columns["vwap"] = [vwap(*both) for both in zip(columns["quote_volume"], columns["volume"], strict=True)]
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 

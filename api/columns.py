@@ -23,7 +23,10 @@ from btc_pipeline.storage.candles import to_arrow
 from btc_pipeline.storage.queries import BAR_COLUMNS
 from btc_pipeline.storage.times import MICROSECONDS_PER_MINUTE, TIMESTAMP, from_timestamps, to_timestamps
 
-COLUMNS: Final = (*BAR_COLUMNS, "materialized", "forming")
+VWAP: Final = "vwap"
+"""Computed when read, of the two columns that it is made of."""
+VWAP_OF: Final = ("quote_volume", "volume")
+COLUMNS: Final = (*BAR_COLUMNS, VWAP, "materialized", "forming")
 """The columns of a bar, in order."""
 
 ROWS_A_CHUNK: Final = 32_768
@@ -34,7 +37,7 @@ _TIME_WIDTH: Final = len("2016-01-01T00:00:00Z")
 
 def made_table(bars: Candles, now: int) -> pa.Table:
     """Bars made on the spot, with every column."""
-    table = to_arrow(bars, "", status="").select(BAR_COLUMNS)
+    table = _with_vwap(to_arrow(bars, "", status="").select(BAR_COLUMNS))
     return with_flags(table, bars.close_time, now, materialized=False)
 
 
@@ -44,9 +47,22 @@ def with_flags(table: pa.Table, close_time: Int64Array, now: int, *, materialize
     return table.append_column("materialized", flags).append_column("forming", pa.array(close_time > now))
 
 
+def vwap(quote_volume: float | None, volume: float) -> float | None:
+    """The average price by volume, quote currency; None where the quote volume is not known or nothing traded."""
+    return None if quote_volume is None or not volume else quote_volume / volume
+
+
+def _with_vwap(table: pa.Table) -> pa.Table:
+    quote_volume, volume = (table[name].to_numpy(zero_copy_only=False) for name in VWAP_OF)
+    prices = np.divide(quote_volume, volume, out=np.full(len(volume), np.nan), where=volume != 0)
+    return table.append_column(VWAP, pa.array(prices, from_pandas=True))
+
+
 def stored_part(batch: pa.RecordBatch | pa.Table, columns: Sequence[str], interval: Interval, now: int) -> pa.Table:
-    """Stored bars with the flags that are asked for."""
+    """Stored bars with what is asked for: flags, and the VWAP of a table that has VWAP_OF."""
     table = batch if isinstance(batch, pa.Table) else pa.Table.from_batches([batch])
+    if VWAP in columns:
+        table = _with_vwap(table)
     if "materialized" in columns:
         table = table.append_column("materialized", pa.repeat(pa.scalar(value=True), table.num_rows))
     if "forming" in columns:

@@ -38,7 +38,7 @@ def _flat(interval: Interval, slot: int, close: float) -> Row:
         "time": to_datetime(interval.open(slot)),
         **dict.fromkeys(("open", "high", "low", "close"), close),
         "volume": 0.0,
-        **dict.fromkeys(("quote_volume", "taker_buy_volume", "trades", "minutes", "quiet_minutes")),
+        **dict.fromkeys(("quote_volume", "taker_buy_volume", "trades", "vwap", "minutes", "quiet_minutes")),
         "expected_minutes": interval.close(slot) - interval.open(slot),
         "usable": False,
         "materialized": False,

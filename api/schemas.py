@@ -66,6 +66,7 @@ class Candle(BaseModel):
                 "quote_volume": None,
                 "taker_buy_volume": None,
                 "trades": None,
+                "vwap": None,
                 "minutes": 37,
                 "quiet_minutes": 19,
                 "expected_minutes": 37,
@@ -81,9 +82,12 @@ class Candle(BaseModel):
     low: float
     close: float
     volume: float = Field(description="base currency")
-    quote_volume: float | None = Field(description="quote currency; null where the venue does not tell")
-    taker_buy_volume: float | None
+    quote_volume: float | None = Field(description="quote currency; null where neither venue nor trades tell")
+    taker_buy_volume: float | None = Field(description="base currency; null where neither venue nor trades tell")
     trades: int | None
+    vwap: float | None = Field(
+        description="average price by volume, quote_volume / volume; null without a quote volume or without volume"
+    )
     minutes: int | None = Field(description="minutes known, the quiet ones among them; null in a filled slot")
     quiet_minutes: int | None = Field(description="minutes known to have had no trade; null in a filled slot")
     expected_minutes: int

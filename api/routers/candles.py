@@ -11,7 +11,17 @@ from fastapi.responses import StreamingResponse
 
 from api.bars import BarPage, BarRequest, bar_before, find_bounds, made_bars, read_page
 from api.caching import tagged
-from api.columns import COLUMNS, digest, ipc_stream, json_columns, made_table, right_labels, stored_part
+from api.columns import (
+    COLUMNS,
+    VWAP,
+    VWAP_OF,
+    digest,
+    ipc_stream,
+    json_columns,
+    made_table,
+    right_labels,
+    stored_part,
+)
 from api.context import Context, ContextDependency, json_response
 from api.filling import fill
 from api.paging import link
@@ -241,7 +251,8 @@ async def _stored_table(
     context: Context, wanted: BarRequest, names: Sequence[str], start: int, end: int, limit: int
 ) -> pa.Table:
     symbol, interval = wanted.bounds.instrument.symbol, wanted.interval
-    read = ["time", *(name for name in BAR_COLUMNS if name in names and name != "time")]
+    wanted_columns = {*names, *(VWAP_OF if VWAP in names else ())}
+    read = ["time", *(name for name in BAR_COLUMNS if name in wanted_columns and name != "time")]
     every = ["time", *(name for name in names if name != "time")]
     table = await context.connections.large(
         lambda cursor: read_bars_table(cursor, symbol, interval, read, start, end, limit)

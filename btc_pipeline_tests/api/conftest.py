@@ -1,12 +1,13 @@
 """A database with ten days and ten minutes of made-up candles, and a client of the API on it.
 
 The minutes of `BTCUSD.BITFINEX` have quiet ones, a short vouched hole, and an unknown hole of two days; its first nine
-days are materialised. `BTCUSDT.BINANCE` has six hours and nothing materialised.
+days are materialised. `BTCUSDT.BINANCE` has six hours, in the last five quote volumes, and nothing materialised.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -69,6 +70,13 @@ def made_minutes(start: int, count: int) -> Candles:
     return minute_candles(Scale(2, 3), time, (open_, high, low, close), volume).take(keep)
 
 
+def young_minutes() -> Candles:
+    """Six hours, with quote volumes from the second one on."""
+    minutes = made_minutes(START, 360)
+    known = minutes.time >= START + 60
+    return replace(minutes, quote_volume=np.where(known, np.round(minutes.volume * minutes.close, 5), np.nan))
+
+
 def fill(database: Database) -> None:
     """Writes the minutes, and materialises all days but the last."""
     settings = settings_for(database)
@@ -78,7 +86,7 @@ def fill(database: Database) -> None:
         vouched = np.arange(VOUCHED.start, VOUCHED.stop)
         replace_vouched(cursor, SYMBOL, vouched, np.unique(vouched // 1440), source="test")
         upsert_instrument(cursor, YOUNG, Scale(2, 3))
-        write_minutes(cursor, YOUNG, made_minutes(START, 360), status="confirmed", reason="test")
+        write_minutes(cursor, YOUNG, young_minutes(), status="confirmed", reason="test")
     first = to_day(date(2016, 1, 1))
     chain = Chain(database, build_catalogue(settings), settings.rule)
     chain.refresh(instrument, range(first, first + MATERIALIZED_DAYS), NOW)

@@ -109,7 +109,8 @@ def test_files_hold_the_same_bars_as_rows(client: TestClient, selection: dict[st
     for name in ("open", "close", "volume"):
         assert [float(line[name]) for line in lines] == [row[name] for row in rows]
     assert [line["usable"] for line in lines] == [str(row["usable"]).lower() for row in rows]
-    assert {line["quote_volume"] for line in lines} <= {""}
+    for name in ("quote_volume", "vwap"):
+        assert [float(line[name]) if line[name] else None for line in lines] == [row[name] for row in rows]
 
 
 @pytest.mark.parametrize("what", ["indicators", "decisions"])
