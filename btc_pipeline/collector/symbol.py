@@ -195,7 +195,7 @@ class SymbolCollector:
             self._look_back_to(doubtful)
         if not heard.closed:
             return
-        closed = [self._completed(minute) for minute in heard.closed]
+        closed = [self._completed(minute, of_rest=False) for minute in heard.closed]
         if self._held is not None:
             self._held.extend(closed)
         else:
@@ -206,8 +206,8 @@ class SymbolCollector:
         if self._trades is not None:
             self._trades.interrupted()
 
-    def _completed(self, minute: Minute) -> Minute:
-        return minute if self._trades is None else self._trades.completed(minute, self._scale)
+    def _completed(self, minute: Minute, *, of_rest: bool) -> Minute:
+        return minute if self._trades is None else self._trades.completed(minute, self._scale, of_rest=of_rest)
 
     # What REST says.
 
@@ -297,7 +297,8 @@ class SymbolCollector:
         Returns:
             What may be stored, by minute, with what had been told of it before.
         """
-        rows = [self._completed(row) for row in await self._valid(await self._rest.history(self.coin, start, end))]
+        valid = await self._valid(await self._rest.history(self.coin, start, end))
+        rows = [self._completed(row, of_rest=True) for row in valid]
         told, fresh, completed = {}, [], []
         for row in rows:
             known = self._told.get(row.time)

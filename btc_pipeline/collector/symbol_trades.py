@@ -49,9 +49,9 @@ class SymbolTrades:
         if fresh:
             self._keep(fresh)
 
-    def completed(self, candle: Minute, scale: Scale) -> Minute:
-        """A closed candle with what its trades tell more."""
-        judged = self._minutes.judged(candle, scale, self._clock.now())
+    def completed(self, candle: Minute, scale: Scale, *, of_rest: bool) -> Minute:
+        """A closed candle with what its trades tell more; only REST's decides that they never will."""
+        judged = self._minutes.judged(candle, scale, self._clock.now() if of_rest else None)
         if judged.differs is not None:
             self._differs(candle, judged.differs)
         return judged.minute

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from btc_pipeline.exchanges.base import Minute, Trade
+from btc_pipeline.exchanges.decimals import QUOTES_LEFT_OUT
 from btc_pipeline.market.candles import MAX_SIGNIFICANT_DIGITS, UNKNOWN_TRADES, Scale
 
 KEPT_MINUTES: Final = 10
@@ -112,12 +113,12 @@ class TradeMinutes:
             return True
         return any(start <= minute < end for start, end in self._clean)
 
-    def judged(self, candle: Minute, scale: Scale, now: float) -> Judged:
+    def judged(self, candle: Minute, scale: Scale, now: float | None) -> Judged:
         """A closed candle, with the volumes of its trades where it leaves them out and they add up to it.
 
         Args:
             scale: the instrument's decimals, which what is added must fit.
-            now: a minute may still be completed at first, and is decided from DECIDED_AFTER_SECONDS on.
+            now: when REST was asked; from DECIDED_AFTER_SECONDS on that decides. None: it is not REST's candle.
         """
         if not self.is_whole(candle.time):
             return Judged(candle)
@@ -127,7 +128,7 @@ class TradeMinutes:
         volume = _scaled(candle.volume, candle.decimals.volume)
         if sums.volume == volume and candle.trades in (sums.trades, UNKNOWN_TRADES):
             return Judged(_completed(candle, sums, scale))
-        if now < (candle.time + 1) * 60 + DECIDED_AFTER_SECONDS:
+        if now is None or now < (candle.time + 1) * 60 + DECIDED_AFTER_SECONDS:
             return Judged(candle)
         sums.given_up = True
         # Without a later trade the stream may just be still: then nothing contradicts the candle.
@@ -147,16 +148,15 @@ class TradeMinutes:
 
 
 def _completed(candle: Minute, sums: _Sums, scale: Scale) -> Minute:
-    quote_volume = _value(sums.quote_volume, 2 * _DECIMALS, scale.quote)
-    taker_buy_volume = _value(sums.taker_buy_volume, _DECIMALS, scale.volume)
-    if quote_volume is None or taker_buy_volume is None:
-        return candle
-    return replace(
+    told = replace(
         candle,
         trades=sums.trades,
-        quote_volume=quote_volume if math.isnan(candle.quote_volume) else candle.quote_volume,
-        taker_buy_volume=taker_buy_volume if math.isnan(candle.taker_buy_volume) else candle.taker_buy_volume,
+        quote_volume=_value(sums.quote_volume, 2 * _DECIMALS, scale.quote),
+        taker_buy_volume=_value(sums.taker_buy_volume, _DECIMALS, scale.volume),
     )
+    if math.isnan(told.quote_volume) and math.isnan(candle.quote_volume):
+        QUOTES_LEFT_OUT.say(_text(sums.quote_volume, 2 * _DECIMALS))
+    return candle.filled_from(told)
 
 
 def _difference(candle: Minute, sums: _Sums) -> str:
@@ -172,11 +172,11 @@ def _scaled(value: float, decimals: int) -> int:
     return round(value * 10.0**decimals) * int(10 ** (_DECIMALS - decimals))
 
 
-def _value(total: int, decimals: int, held: int) -> float | None:
-    """The double nearest to a sum; None where the instrument's decimals would not hold it."""
+def _value(total: int, decimals: int, held: int) -> float:
+    """The double nearest to a sum; NaN where the instrument's decimals would not hold it."""
     ticks, finer = divmod(total, 10 ** (decimals - held))
     # The division of integers is rounded once.
-    return None if finer or ticks >= 10**MAX_SIGNIFICANT_DIGITS else ticks / 10**held
+    return math.nan if finer or ticks >= 10**MAX_SIGNIFICANT_DIGITS else ticks / 10**held
 
 
 def _text(total: int, decimals: int) -> str:

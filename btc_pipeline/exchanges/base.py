@@ -54,10 +54,11 @@ class Minute:
 
     def completed_from(self, other: Minute) -> Minute:
         """Itself, with what only the other tells; as it is where the two contradict each other."""
-        completed = self._filled(other)
-        return completed if completed.same_values(other._filled(self)) else self
+        completed = self.filled_from(other)
+        return completed if completed.same_values(other.filled_from(self)) else self
 
-    def _filled(self, other: Minute) -> Minute:
+    def filled_from(self, other: Minute) -> Minute:
+        """Itself, with what only the other tells, whether or not the two agree in the rest."""
         return replace(
             self,
             trades=other.trades if self.trades == UNKNOWN_TRADES else self.trades,

@@ -93,6 +93,14 @@ def test_trades_that_do_not_add_up_are_told_of_once_at_the_next_look_and_never_b
     assert (again.minute, again.differs) == (row, None)
 
 
+def test_what_the_stream_says_of_a_candle_decides_nothing() -> None:
+    trades = listening()
+    trades.heard([trade(70.0), trade(130.0)], NEXT)
+    assert trades.judged(candle(1, 0.5, 1), SCALE, None).differs is None
+    assert trades.judged(candle(1, 1.0), SCALE, None).minute.quote_volume == 100.0
+    assert trades.judged(candle(1, 1.0), SCALE, NEXT + 60).minute.quote_volume == 100.0
+
+
 def test_a_stream_that_says_nothing_more_contradicts_no_candle() -> None:
     trades = listening()
     trades.heard([trade(70.0)], NEXT)
@@ -151,16 +159,20 @@ def test_trades_of_the_future_are_not_taken_and_old_ones_neither() -> None:
     assert trades.heard([late, trade(60.0)], FIRST * 60 + KEPT_MINUTES * 60 + 61.0) == [late]
 
 
-def test_values_that_the_instrument_s_decimals_do_not_hold_are_not_told() -> None:
+def test_a_quote_volume_that_the_instrument_s_decimals_do_not_hold_is_not_told() -> None:
     trades = listening()
     trades.heard([trade(70.0, 1, 1)], NEXT)
     row = candle(1, 0.00001)
-    assert trades.judged(row, Scale(1, 5, 5), NEXT).minute == row
+    told = trades.judged(row, Scale(1, 5, 5), NEXT).minute
+    assert math.isnan(told.quote_volume)
+    assert told.taker_buy_volume == 0.00001
     assert trades.judged(row, SCALE, NEXT).minute.quote_volume == 0.000001
     assert trades.judged(row, Scale(1, 5, 15), NEXT).minute.quote_volume == 0.000001
     large = listening()
     large.heard([trade(70.0, 10**12, 10**9)], NEXT)
-    assert large.judged(candle(1, 1e7), SCALE, NEXT).minute == candle(1, 1e7)
+    told = large.judged(candle(1, 1e7), SCALE, NEXT).minute
+    assert math.isnan(told.quote_volume)
+    assert told.taker_buy_volume == 1e7
 
 
 def test_memory_is_bounded() -> None:

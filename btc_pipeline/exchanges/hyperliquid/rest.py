@@ -94,4 +94,5 @@ def _minute(row: object, coin: str) -> Minute:
 
 def _coin(row: dict[str, Any]) -> Coin:
     size = int(row["szDecimals"])
-    return Coin(str(row["name"]), Scale(max(0, PRICE_DECIMALS - size), size), bool(row.get("isDelisted", False)))
+    price = max(0, PRICE_DECIMALS - size)
+    return Coin(str(row["name"]), Scale(price, size, price + size), bool(row.get("isDelisted", False)))
