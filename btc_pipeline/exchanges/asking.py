@@ -60,15 +60,13 @@ class Asking:
             VenueRefusedError: the venue does not take the request; `body` is its answer.
             VenueUnavailableError: no answer, or none that can be read.
         """
-        return await self._send(
-            path.rpartition("/")[2], weight, lambda: self._client.get(self._url + path, params=parameters)
-        )
+        request = self._client.build_request("GET", self._url + path, params=parameters)
+        return await self._send(path.rpartition("/")[2], weight, request)
 
     async def post(self, path: str, weight: float, body: dict[str, Any]) -> Any:
         """The JSON that answers a JSON body with a `type`; errors as `get`."""
-        return await self._send(
-            str(body.get("type", path)), weight, lambda: self._client.post(self._url + path, json=body)
-        )
+        request = self._client.build_request("POST", self._url + path, json=body)
+        return await self._send(str(body.get("type", path)), weight, request)
 
     def wants_pause(self, pause: Pause) -> RateLimitedError:
         """The error of a pause that begins now; nothing is sent until it is over."""
@@ -80,18 +78,25 @@ class Asking:
         """Ends the connections."""
         await self._client.aclose()
 
-    async def _send(self, what: str, weight: float, send: Callable[[], Any]) -> Any:
+    async def _send(self, what: str, weight: float, request: httpx.Request) -> Any:
         async with self._turn:
             if (left := self._budget.closed_for) > 0:
                 raise RateLimitedError(f"it asked for a pause, {left:.0f} s of which are left", left)
             await self._budget.spend(weight)
             try:
-                response = await send()
+                response = await self._client.send(request, stream=True)
             except httpx.HTTPError as error:
                 raise VenueUnavailableError(_reason(error)) from error
-            pause = self._pause_of(response)
-            if pause is not None:
-                raise self.wants_pause(pause)
+            try:
+                # Before the body: it may never come, and the pause holds all the same.
+                pause = self._pause_of(response)
+                if pause is not None:
+                    raise self.wants_pause(pause)
+                await response.aread()
+            except httpx.HTTPError as error:
+                raise VenueUnavailableError(_reason(error)) from error
+            finally:
+                await response.aclose()
         return _read(response, what)
 
 

@@ -1,10 +1,12 @@
 """One market on the wires of three exchanges in one collector: the same minutes, bars, decisions; no request too soon.
 
-What a venue does not tell is not compared: trades of Bybit, quote and taker-buy volumes of Hyperliquid.
+What a venue does not tell is not compared: trades of Bybit, quote and taker-buy volumes of Hyperliquid. WIRE_CASES=24
+runs more cases of faults.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -30,6 +32,12 @@ LOOK_BACK: Final = 2_200
 """Enough for 44 bars of 37 minutes."""
 BEHAVIOUR: Final = Behaviour(frames_per_minute=12, retention=LOOK_BACK, empty_minute=EmptyMinute.FLAT)
 NEWEST_MINUTES: Final = 3
+OWN_KINDS: Final = {
+    "BYBIT": (FaultKind.BANNED,),
+    "BINANCE": (FaultKind.BANNED, FaultKind.SERVER_SHUTDOWN),
+    "BINANCE_UM": (FaultKind.BANNED, FaultKind.SERVER_SHUTDOWN),
+}
+SEEDS: Final = int(os.environ.get("WIRE_CASES", "4"))
 
 
 @pytest.fixture(autouse=True)
@@ -163,14 +171,14 @@ def bars_and_decisions(database: Database, world: World) -> tuple[Rows, Rows]:
     return bars, decisions
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(SEEDS))
 def test_whatever_goes_wrong_at_each_of_them_the_minutes_are_the_same_in_the_end(
     seed: int, hasty_database: Database, tmp_path: Path
 ) -> None:
     faults = [
         Fault(one.kind, one.at, one.seconds, one.value, venue)
         for at, venue in enumerate(VENUES.values())
-        for one in random_faults(seed * 10 + at, 400.0, 5_000.0, 5, COMMON_KINDS)
+        for one in random_faults(seed * 10 + at, 400.0, 5_000.0, 6, (*COMMON_KINDS, *OWN_KINDS.get(venue, ())))
     ]
     world = collect(hasty_database, tmp_path, 140, *faults)
     assert judge(hasty_database, world) == [], "\n".join(map(str, faults))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+
 import httpx
 import pytest
 from hypothesis import given, settings
@@ -144,9 +147,23 @@ def test_while_the_venue_wants_a_pause_nothing_is_sent(status: int, headers: dic
     run(work)
 
 
-def test_requests_under_way_when_the_pause_begins_are_not_sent_either() -> None:
-    import asyncio
+def test_a_pause_holds_though_the_body_of_its_answer_never_comes() -> None:
+    async def work(clock: LoopClock) -> int:
+        async def cut() -> AsyncIterator[bytes]:
+            yield b'{"code":'
+            raise httpx.RemoteProtocolError("peer closed connection without sending complete message body")
 
+        rest = BinanceRest(SPOT, URL, clock)
+        asked = serve(rest, lambda _: httpx.Response(418, headers={"Retry-After": "120"}, content=cut()))
+        for words in ("banned", "asked for a pause"):
+            with pytest.raises(RateLimitedError, match=words):
+                await rest.time()
+        return len(asked)
+
+    assert run(work) == 1
+
+
+def test_requests_under_way_when_the_pause_begins_are_not_sent_either() -> None:
     async def work(clock: LoopClock) -> int:
         rest = BinanceRest(SPOT, URL, clock)
         asked = serve(rest, lambda _: httpx.Response(429, headers={"Retry-After": "30"}))
