@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, compress, pairwise
+from operator import mul
 from typing import Final, NamedTuple
 
 from btc_pipeline.exchanges.replay.market import MINUTE_MS, MinuteRow
@@ -92,25 +93,16 @@ def final_flow(row: MinuteRow, frames: int, seed: int) -> Flow:
         return NO_FLOW
     prices, trades, volumes = _plan(random.Random(seed), row, frames)  # noqa: S311 no secret
     sides = sides_of(seed)
-    quote = buy = buy_quote = before = 0
-    # All but the last state have one price: an extreme is new only where the newest price is it.
-    for index in range(len(prices) - 1):
-        volume = volumes[index] - before
-        before = volumes[index]
-        amount = volume * prices[index]
-        quote += amount
-        if sides >> (index & _LAST_SIDE) & 1:
-            buy += volume
-            buy_quote += amount
     last = len(prices) - 1
+    # All but the last state have one price: an extreme is new only where the newest price is it.
+    parts = [now - before for before, now in pairwise([0, *volumes])]
+    amounts = list(map(mul, parts, prices))
     seen = prices[:last]
     known = row._replace(high=max(seen), low=min(seen)) if seen else None
     count = trades[last] - (trades[last - 1] if last else 0)
-    amount = _quote(leading_prices(row, known, row.close, count), row.close, row.volume - before, count)
-    if sides >> (last & _LAST_SIDE) & 1:
-        buy += row.volume - before
-        buy_quote += amount
-    return Flow(quote + amount, buy, buy_quote)
+    amounts[last] = _quote(leading_prices(row, known, row.close, count), row.close, parts[last], count)
+    bought = [sides >> (index & _LAST_SIDE) & 1 for index in range(len(prices))]
+    return Flow(sum(amounts), sum(compress(parts, bought)), sum(compress(amounts, bought)))
 
 
 def sides_of(seed: int) -> int:
@@ -159,11 +151,7 @@ def _plan(source: random.Random, row: MinuteRow, frames: int) -> tuple[list[int]
 def _ascending_shares(source: random.Random, count: int) -> list[float]:
     weights = [0.1 + source.random() for _ in range(count)]
     whole = sum(weights)
-    shares, so_far = [], 0.0
-    for weight in weights:
-        so_far += weight
-        shares.append(min(1.0, so_far / whole))
-    return shares
+    return [share / whole if share < whole else 1.0 for share in accumulate(weights)]
 
 
 def _prices(source: random.Random, row: MinuteRow, count: int) -> list[int]:
