@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from btc_pipeline_tests.bench import (
+    part_live_archive,
     part_live_decision,
+    part_live_fresh,
     part_live_hole,
     part_live_landing,
     part_live_memory,
@@ -30,6 +32,8 @@ PARTS: Final[dict[str, Callable[[LiveSpace], list[Figure]]]] = {
     "memory": part_live_memory.run,
     "stack": part_live_stack.run,
     "replay": part_live_replay.run,
+    "archive": part_live_archive.run,
+    "fresh": part_live_fresh.run,
 }
 
 
