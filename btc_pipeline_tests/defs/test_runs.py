@@ -80,7 +80,7 @@ def test_checks_say_what_they_found(world: Database, instance: dg.DagsterInstanc
     checks = checks_of(run(instance, RANGE))
     failed = {key for key, check in checks.items() if not check.passed}
     assert failed == {("candles_1m", "coverage"), ("candles_1m", "continuity_across_midnight")}
-    assert len(checks) == 4 + 2 + 2 + 1 + 2
+    assert len(checks) == 5 + 2 + 2 + 1 + 2
 
     coverage = checks["candles_1m", "coverage"]
     assert coverage.severity == dg.AssetCheckSeverity.WARN
