@@ -296,6 +296,18 @@ def test_a_child_that_says_a_setting_is_wrong_is_not_started_again(tmp_path: Pat
     assert lines == ["picky: running", lines[-1]] or len(lines) == 1
 
 
+def test_what_runs_once_is_started_again_until_it_has_done_its_work(tmp_path: Path) -> None:
+    code = (
+        "import pathlib, sys; p = pathlib.Path(sys.argv[1]); p.open('a').write('x'); sys.exit(len(p.read_text()) < 2)"
+    )
+    once = Service("once", python(code, tmp_path / "runs"), once=True)
+    lines: list[str] = []
+    supervisor = Supervisor([once], {}, tmp_path / "logs", lines.append)
+    run_until(supervisor, lambda: supervisor._children[0].given_up)
+    assert (tmp_path / "runs").read_text() == "xx"
+    assert [line.partition(",")[0] for line in lines] == ["once: ended (exit code 1)"]
+
+
 def test_what_is_no_child_is_watched_and_a_change_is_said(tmp_path: Path) -> None:
     answers = iter([None, "database: ended, started again"])
     lines: list[str] = []

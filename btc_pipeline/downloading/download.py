@@ -153,7 +153,7 @@ class _Work:
     def run(self, runner: asyncio.Runner, clock: Clock, pace: Pace) -> DownloadReport:
         rest = self._provider.rest(self._provider.addresses, clock)
         try:
-            venue = runner.run(self._ask(Patient(rest, clock)))
+            venue = runner.run(self._ask(Patient(rest, clock, self._say)))
             report = self._begin(venue)
             self._archive(venue, report, pace, clock)
             runner.run(self._rest(venue, report))
@@ -213,6 +213,7 @@ class _Work:
             addresses.archive_url or addresses.api_url,
             pace,
             on_bytes=lambda _name, count: self._progress.fetch(count),
+            say=self._say,
             now=clock.now,
         )
         try:

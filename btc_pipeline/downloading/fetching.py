@@ -24,10 +24,12 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type
 from btc_pipeline.downloading.errors import GO_ON, DownloadError
 from btc_pipeline.downloading.pace import (
     LONGEST_PAUSE_SECONDS,
+    SAID_FROM_SECONDS,
     TRIES,
     Pace,
     StoppedError,
     TryAgainError,
+    saying,
     seconds_to_wait,
 )
 from btc_pipeline.exchanges.addresses import is_local
@@ -70,17 +72,20 @@ class Fetcher:
         pace: Pace,
         *,
         on_bytes: Callable[[str, int], None] = lambda _name, _bytes: None,
+        say: Callable[[str], None] = lambda _: None,
         now: Callable[[], float] = time.time,
     ) -> None:
         """
         Args:
             base_url: where the archive is; one on this machine is asked without the environment's proxy.
             on_bytes: told of a file's name and of how many more of its bytes are here.
+            say: told what is waited for.
             now: UTC, seconds since 1970-01-01.
         """
         self._folder = folder
         self._pace = pace
         self._on_bytes = on_bytes
+        self._say = say
         self._now = now
         self._client = httpx.Client(
             timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
@@ -139,6 +144,7 @@ class Fetcher:
             stop=_Patience(TRIES),
             wait=seconds_to_wait,
             sleep=self._pace.sleep,
+            before_sleep=saying(self._say, what.rpartition("/")[2]),
             reraise=True,
         )
         try:
@@ -221,6 +227,8 @@ class Fetcher:
                     "same command after that. What is stored stays"
                 )
             self._pace.close(seconds)
+            if seconds >= SAID_FROM_SECONDS:
+                self._say(f"{url}: refused ({status}): the next try is in {seconds:.0f} s")
             raise TryAgainError(f"refused ({status})", pause=0.0)
         if status < 500:
             raise DownloadError(f"{url}: refused ({status}). {GO_ON}")

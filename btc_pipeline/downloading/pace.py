@@ -15,6 +15,8 @@ from tenacity.wait import wait_random_exponential
 
 TRIES: Final = 8
 LONGEST_BACKOFF_SECONDS: Final = 60.0
+SAID_FROM_SECONDS: Final = 5.0
+"""A shorter wait is not worth a line."""
 LONGEST_PAUSE_SECONDS: Final = 900.0
 """A server that wants a longer pause is left alone: the user is told until when."""
 
@@ -44,6 +46,17 @@ def seconds_to_wait(state: RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
     pause = getattr(error, "pause", None)
     return _BACKOFF(state) if pause is None else float(pause)
+
+
+def saying(say: Callable[[str], None], whom: str) -> Callable[[RetryCallState], None]:
+    """For tenacity: says before a wait of some length how long it is, and why."""
+
+    def before(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        if state.upcoming_sleep >= SAID_FROM_SECONDS:
+            say(f"{whom}: {error}: the next try is in {state.upcoming_sleep:.0f} s")
+
+    return before
 
 
 class Pace:

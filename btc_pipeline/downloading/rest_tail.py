@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 
 from btc_pipeline.downloading.errors import GO_ON, DownloadError
-from btc_pipeline.downloading.pace import LONGEST_PAUSE_SECONDS, TRIES, seconds_to_wait
+from btc_pipeline.downloading.pace import LONGEST_PAUSE_SECONDS, TRIES, saying, seconds_to_wait
 from btc_pipeline.downloading.progress import Progress
 from btc_pipeline.downloading.slices import Answer, SliceStore
 from btc_pipeline.exchanges.base import History, RateLimitedError, VenueError, VenueRefusedError, VenueRest
@@ -45,10 +45,11 @@ class RestReport:
 
 @dataclass
 class Patient:
-    """Asks a venue again after a failure that may pass, as late as it wants."""
+    """Asks a venue again after a failure that may pass, as late as it wants; `say` is told what it waits for."""
 
     rest: VenueRest
     clock: Clock
+    say: Callable[[str], None] = lambda _: None
 
     async def ask(self, what: str, question: Callable[[], Awaitable[T]]) -> T:
         """The answer.
@@ -69,6 +70,7 @@ class Patient:
             stop=stop_after_attempt(TRIES),
             wait=_wait,
             sleep=self.clock.sleep,
+            before_sleep=saying(self.say, self.rest.venue),
             reraise=True,
         )
         try:

@@ -21,6 +21,7 @@ from btc_pipeline_tests.cli.environment import database_variables
 from btc_pipeline_tests.databases import migrated_database
 from btc_pipeline_tests.downloading.fake_binance import SYMBOL, FakeBinance, Fault, minute_of
 from btc_pipeline_tests.downloading.worlds import World
+from btc_pipeline_tests.pipeline.worlds import query
 
 ARGUMENTS = ("download", "--symbol", SYMBOL, "--start", "2024-12-01")
 PATIENCE_SECONDS = 60.0
@@ -61,6 +62,14 @@ def test_its_last_lines_say_what_was_done_and_what_comes_next(world: World, bina
         "next: btc-pipeline materialize --stale",
     ]
     assert err == "note: BTCUSDT.BINANCE has minutes from 2024-12-30 00:17 UTC on\n"
+
+
+def test_with_materialize_bars_and_decisions_are_made_of_it(world: World, binance: FakeBinance) -> None:
+    code, out, err = ended(begun(world.folder, world.database, binance, *ARGUMENTS, "--materialize"))
+    assert code == 0, err
+    assert "2024-12-30 to 2025-01-11: candles_1m" in out
+    rows = query(world.database, "SELECT count(*) AS n FROM current_decisions WHERE symbol = %s", SYMBOL)
+    assert rows[0][0] > 400, "a decision a bar of 37m"
 
 
 def test_the_report_for_programs_is_json_alone(world: World, binance: FakeBinance) -> None:

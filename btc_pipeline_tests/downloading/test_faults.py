@@ -180,6 +180,7 @@ def test_a_pause_that_the_server_wants_is_kept(world: World, binance: FakeBinanc
     assert too_soon == []
     assert all_stored(world)
     assert world.clock.slept >= 3 * 37
+    assert len([line for line in world.said if "the next try is in 37 s" in line]) == 3
 
 
 def test_a_pause_of_hours_is_told_at_once(world: World, binance: FakeBinance) -> None:

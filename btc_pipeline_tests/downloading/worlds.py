@@ -64,6 +64,7 @@ class World:
     folder: Path
     binance: FakeBinance
     clock: NoTime = field(default_factory=lambda: NoTime(0.0))
+    said: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.clock = NoTime(self.binance.now * 60.0)
@@ -95,6 +96,7 @@ class World:
             self.database,
             Order(SYMBOL, start, end, skip_invalid),
             progress=progress,
+            say=self.said.append,
             clock=self.clock,
             pace=Pace(monotonic=self.clock.monotonic, wait=self.clock.pause),
         )
