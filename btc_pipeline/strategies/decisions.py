@@ -134,21 +134,21 @@ class StrategyOnInterval:
             slots: slots of the strategy's own interval.
             warm_bars: another venue's bars that windows reach back to at bars that close after `until`.
         """
-        judged = self._judge(frames) if warm_bars is None else self._judge_warmed(frames, warm_bars)
-        bars = judged.bars
-        _check_confidence(judged.confidence, self.strategy.name)
-        rows = np.flatnonzero((bars.slot >= slots.start) & (bars.slot < slots.stop))
-        return Decisions(
-            time=bars.time[rows],
-            target=judged.target[rows],
-            type=[DECISION_TYPES[t] for t in _type_codes(judged.target, bars.slot)[rows].tolist()],
-            confidence=judged.confidence[rows],
-            reasons=judged.sentences(rows),
-            snapshot=judged.snapshots(rows),
-            input_digest=judged.digests((self.strategy.name, self.parameters_json, self.interval.name), rows),
-            day=bars.day[rows],
-            warmed=judged.saw_warm[rows],
-        )
+        judged = self._judged(frames, warm_bars)
+        return self._decisions(judged, _rows_of(judged.bars, slots))
+
+    def changes(
+        self, frames: Mapping[Interval, Candles], slots: range, warm_bars: WarmBars | None = None
+    ) -> tuple[TargetArray, BoolArray, Decisions]:
+        """The targets of `decide`, which bars saw another venue's, and the decisions where the target changes.
+
+        The first bar's is among them; between two of them every bar has the earlier one's target.
+        """
+        judged = self._judged(frames, warm_bars)
+        rows = _rows_of(judged.bars, slots)
+        target = judged.target[rows]
+        changed = np.append(np.ones(min(1, len(rows)), np.bool_), target[1:] != target[:-1])
+        return target, judged.saw_warm[rows], self._decisions(judged, rows[changed])
 
     def targets(self, frames: Mapping[Interval, Candles]) -> TargetArray:
         """The targets of `decide` at every bar of `frames` of its own interval, int8[n], and nothing else of it."""
@@ -170,6 +170,25 @@ class StrategyOnInterval:
             target[~full_windows(bars, self.strategy.lookback + 1)] = NO_OPINION
         target[~bars.usable] = NO_OPINION
         return target
+
+    def _judged(self, frames: Mapping[Interval, Candles], warm_bars: WarmBars | None) -> Judged:
+        return self._judge(frames) if warm_bars is None else self._judge_warmed(frames, warm_bars)
+
+    def _decisions(self, judged: Judged, rows: Int64Array) -> Decisions:
+        """The decisions at some rows of what was judged."""
+        bars = judged.bars
+        _check_confidence(judged.confidence, self.strategy.name)
+        return Decisions(
+            time=bars.time[rows],
+            target=judged.target[rows],
+            type=[DECISION_TYPES[t] for t in _type_codes(judged.target, bars.slot)[rows].tolist()],
+            confidence=judged.confidence[rows],
+            reasons=judged.sentences(rows),
+            snapshot=judged.snapshots(rows),
+            input_digest=judged.digests((self.strategy.name, self.parameters_json, self.interval.name), rows),
+            day=bars.day[rows],
+            warmed=judged.saw_warm[rows],
+        )
 
     def _judge(self, frames: Mapping[Interval, Candles], warm: Mapping[Interval, int] | None = None) -> Judged:
         """What it makes of every bar of its own interval; the first `warm` bars of an interval are another venue's."""
@@ -285,6 +304,11 @@ DECISION_TYPES: Final = tuple(DecisionType)
 def canonical_json(values: Mapping[str, object]) -> str:
     """One text for equal mappings."""
     return json.dumps(values, sort_keys=True, separators=(",", ":"))
+
+
+def _rows_of(bars: Candles, slots: range) -> Int64Array:
+    """The rows of the bars in a range of slots."""
+    return np.flatnonzero((bars.slot >= slots.start) & (bars.slot < slots.stop))
 
 
 def _type_codes(target: TargetArray, slot: Int64Array) -> Int64Array:
