@@ -35,12 +35,10 @@ class RestReport:
 
     Attributes:
         asked: minutes that were asked for; `rejected` those whose rows may not be stored.
-        begins: the first minute that was stored.
     """
 
     asked: int = 0
     rejected: int = 0
-    begins: int | None = None
 
 
 @dataclass
@@ -115,8 +113,6 @@ async def download_rest(patient: Patient, store: SliceStore, coin: str, spans: S
             done = await asyncio.to_thread(store.land, Answer(one, history))
             report.asked += one.total
             report.rejected += done.rejected
-            if report.begins is None:
-                report.begins = done.first
             progress.store(one.total, added=done.added, replaced=done.replaced, known=0)
     finally:
         if coming is not None:

@@ -48,12 +48,11 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Landed:
-    """What became of a slice; `first` is its first row's minute."""
+    """What became of a slice's rows."""
 
     added: int = 0
     replaced: int = 0
     rejected: int = 0
-    first: int | None = None
 
 
 class SliceStore:
@@ -112,7 +111,7 @@ class SliceStore:
                 minutes = _candles(rows, declared.scale)
                 reason = REASON.format(venue=self._venue)
                 added, replaced = store_minutes(cursor, self._symbol, minutes, reason=reason)
-                landed = Landed(added, replaced, len(refused), rows[0].time)
+                landed = Landed(added, replaced, len(refused))
             record_new_rejected(cursor, self._symbol, [_rejected(one) for one in refused])
             self._explain(cursor, declared, answer, told)
         return landed
