@@ -72,7 +72,7 @@ def test_a_replay_collects_and_decides_and_says_replay_and_ctrl_c_leaves_nothing
     assert not (data_folder / "data").exists(), "a replay leaves the real data alone"
     lines = [line.split(" ", 1)[1] for line in said.read_text().splitlines()]
     assert lines[0] == f"REPLAY: a local exchange in place of the real one; data in {data}"
-    assert f"exchange: REPLAY exchange at ws://127.0.0.1:{exchange}/ws" in lines
+    assert f"exchange: REPLAY exchange at http://127.0.0.1:{exchange}/replay/state" in lines
     assert f"collector: metrics at http://127.0.0.1:{metrics}/metrics" in lines
     assert f"webserver: Dagster UI at http://127.0.0.1:{ui}" in lines
     assert f"api: API at http://127.0.0.1:{api}/docs" in lines
