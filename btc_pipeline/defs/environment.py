@@ -13,7 +13,7 @@ from btc_pipeline.settings import PROJECT, Settings
 from btc_pipeline.storage.address import DAGSTER_DATABASE, database_uri
 from btc_pipeline.storage.connection import Database
 
-STORAGE_URL: Final = "BTC_PIPELINE_DAGSTER_URL"
+STORAGE_URL: Final = "BTC_PIPELINE_DAGSTER_STORAGE"
 FILES: Final = "BTC_PIPELINE_DAGSTER_FILES"
 
 # A ranged run writes an event for each asset and partition when it is created: 22.7 s for three assets over a year.

@@ -115,7 +115,7 @@ def test_dagsters_database_is_made_where_the_server_is_the_users_own(settings: S
     with psycopg.connect(with_database(server_uri, "postgres"), autocommit=True) as connection:
         connection.execute("DROP DATABASE IF EXISTS dagster WITH (FORCE)")
     for _ in range(2):
-        uri = dagster_environment(settings)["BTC_PIPELINE_DAGSTER_URL"]
+        uri = dagster_environment(settings)["BTC_PIPELINE_DAGSTER_STORAGE"]
     with psycopg.connect(uri.replace("+psycopg2", "")) as connection:
         assert connection.execute("SELECT current_database()").fetchone() == ("dagster",)
 
