@@ -33,6 +33,8 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from btc_pipeline.backtest.account import DEFAULT_SLIPPAGE_BPS, STRESS_SLIPPAGE_BPS
+from btc_pipeline.backtest.fees import Fee
 from btc_pipeline.errors import UserError
 from btc_pipeline.indicators.registry import IndicatorSpec
 from btc_pipeline.market.basis import BasisRule, Comparison
@@ -165,6 +167,50 @@ class CrossCheckSettings(_Section):
         return Comparison(self.symbol, self.against, BasisRule(self.alert_bps, self.alert_minutes, self.median_minutes))
 
 
+class FeeSettings(_Section):
+    """Basis points of a fill's value from a day (UTC) on."""
+
+    valid_from: date
+    taker_bps: float = Field(ge=0, le=1_000)
+    maker_bps: float = Field(0.0, ge=0, le=1_000)
+
+
+class BacktestSettings(_Section):
+    """What a backtest's account has that does not say otherwise."""
+
+    slippage_bps: dict[str, Annotated[float, Field(ge=0, le=1_000)]] = Field(
+        default_factory=lambda: dict(DEFAULT_SLIPPAGE_BPS),
+        description="what a fill is worse than its price, by symbol, in basis points; others have the stress value",
+    )
+    stress_slippage_bps: float = Field(STRESS_SLIPPAGE_BPS, ge=0, le=1_000, description="of the second result")
+    fees: dict[str, tuple[FeeSettings, ...]] = Field(
+        default_factory=dict,
+        description="by venue, instead of its table: {BITFINEX: [{valid_from: ..., taker_bps: 20}]}",
+    )
+
+    @field_validator("fees", mode="before")
+    @classmethod
+    def _venue_names(cls, fees: Any) -> Any:
+        """The environment's names come in small letters."""
+        return {str(name).upper(): one for name, one in fees.items()} if isinstance(fees, Mapping) else fees
+
+    @field_validator("slippage_bps")
+    @classmethod
+    def _symbols(cls, slippage_bps: dict[str, float]) -> dict[str, float]:
+        return {_value_error(canonical_symbol, symbol): value for symbol, value in slippage_bps.items()}
+
+    @property
+    def fee_tables(self) -> dict[str, tuple[Fee, ...]]:
+        """`fees`, ascending by date."""
+        return {
+            venue: tuple(
+                Fee(row.valid_from, row.taker_bps, row.maker_bps)
+                for row in sorted(rows, key=lambda row: row.valid_from)
+            )
+            for venue, rows in self.fees.items()
+        }
+
+
 class Settings(BaseSettings):
     """The settings of every process."""
 
@@ -187,6 +233,9 @@ class Settings(BaseSettings):
     api_port: int = Field(8000, ge=1, le=65535)
     dagster_host: str = Field("127.0.0.1", description="address that the Dagster UI listens on")
     dagster_port: int = Field(3000, ge=1, le=65535)
+    dagster_url: str | None = Field(
+        None, pattern=r"^https?://", description="where the API finds the Dagster UI, if not at its host and port"
+    )
 
     feed: Literal["live", "replay"] = Field("live", description="real exchanges, or the local one in their place")
     symbols: tuple[str, ...] = Field(("BTC",), description="what the collector collects")
@@ -213,6 +262,7 @@ class Settings(BaseSettings):
     )
     strategies: tuple[StrategySettings, ...] = (StrategySettings(strategy="ma44"), StrategySettings(strategy="ma125"))
     strategies_folder: Path = Field(PROJECT / "strategies", description="a user's own strategies, one or more a file")
+    backtest: BacktestSettings = Field(default_factory=BacktestSettings)
     standard_intervals: tuple[str, ...] = Field(STANDARD_NAMES[1:], description="intervals that are materialised")
 
     _standard = field_validator("standard_intervals")(_canonical_intervals)

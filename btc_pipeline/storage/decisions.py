@@ -97,26 +97,34 @@ def append_versions(
     n = len(decisions.time)
     if not n:
         return
-    table = pa.table(
+    table = decisions_table(symbol, interval.name, strategy, parameters, decisions)
+    table = table.append_column("version", pa.array(version.astype(np.int32)))
+    table = table.append_column("withdrawn", pa.repeat(withdrawn, n))
+    table = table.append_column("origin", pa.array(origin, pa.string()))
+    through_temporary_table(cursor, "new_decisions", table, APPEND)
+
+
+def decisions_table(
+    symbol: str, interval: str, strategy: str, parameters: Mapping[str, object], decisions: Decisions
+) -> pa.Table:
+    """Decisions as rows to be inserted: JSON as text, reasons joined by `_SEPARATOR`."""
+    n = len(decisions.time)
+    return pa.table(
         {
             "time": to_timestamps(decisions.time),
             "symbol": pa.repeat(symbol, n),
-            "interval": pa.repeat(interval.name, n),
+            "interval": pa.repeat(interval, n),
             "strategy": pa.repeat(strategy, n),
             "parameters": pa.repeat(json.dumps(dict(parameters)), n),
-            "version": version.astype(np.int32),
-            "withdrawn": pa.repeat(withdrawn, n),
             "target": pa.array(decisions.target.astype(np.int16), mask=decisions.target == NO_OPINION),
             "type": pa.array(decisions.type, pa.string()),
             "confidence": decisions.confidence,
             "reasons": pa.array([_SEPARATOR.join(reasons) for reasons in decisions.reasons], pa.string()),
             "indicator_snapshot": pa.array([text or "{}" for text in decisions.snapshot], pa.string()),
             "input_digest": pa.array(decisions.input_digest, pa.string()),
-            "origin": pa.array(origin, pa.string()),
             "warmed": decisions.warmed,
         }
     )
-    through_temporary_table(cursor, "new_decisions", table, APPEND)
 
 
 def _targets(column: pa.ChunkedArray) -> TargetArray:

@@ -1,0 +1,236 @@
+"""What a user asks of a backtest, checked once for the command, the API, notebooks and Dagster's configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from typing import Annotated, Any, Final, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+
+from btc_pipeline.backtest.account import DEFAULT_CAPITAL, Account
+from btc_pipeline.backtest.fees import Fee, fee_table
+from btc_pipeline.errors import UserError
+from btc_pipeline.market.instruments import PRIMARY_SYMBOL, canonical_symbol, split_symbol
+from btc_pipeline.market.intervals import MINUTES_PER_DAY, Interval
+from btc_pipeline.settings import Settings
+from btc_pipeline.storage.times import to_date, to_day
+from btc_pipeline.strategies.base import Direction, Exits
+from btc_pipeline.strategies.decisions import StrategyOnInterval
+
+DEFAULT_STRATEGY: Final = "ma44"
+DEFAULT_INTERVAL: Final = "37m"
+EARLIEST: Final = date(1970, 1, 1)
+LATEST: Final = date(2200, 1, 1)
+ALWAYS: Final = EARLIEST
+
+
+def parse_date(value: object) -> object:
+    """A date from one, or from text such as 2016-01-31; None for None.
+
+    Raises:
+        ValueError: anything else; a time of day has no place here.
+    """
+    if value is None or (isinstance(value, date) and not isinstance(value, datetime)):
+        return value
+    try:
+        if isinstance(value, str) and len(value) == len("2016-01-31"):
+            return date.fromisoformat(value)
+    except ValueError:
+        pass
+    raise ValueError("is not a date: write 2016-01-31 (UTC)")
+
+
+Day = Annotated[date, BeforeValidator(parse_date)]
+
+
+class BacktestRequest(BaseModel):
+    """One run, as it is asked for. What is left out has the default of the settings, the strategy or the venue.
+
+    Attributes:
+        start, end: UTC dates, `end` exclusive; None: the day after the last closed day that has minutes.
+        parameters: of the strategy; the others have their defaults.
+        direction: sides the account may take; the strategy's own by default.
+        stop, target, trailing: exits as fractions; the strategy's own by default, 0 switches one off.
+        taker_fee_bps: instead of the venue's fee table.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    symbol: str = Field(PRIMARY_SYMBOL, description="BTC, or NAME.VENUE such as BTCUSD.BITFINEX")
+    interval: str = Field(DEFAULT_INTERVAL, description="such as 37m")
+    start: Day = Field(description="first day, UTC")
+    end: Day | None = Field(None, description="day after the last, UTC; by default the last closed day is the last")
+    strategy: str = Field(DEFAULT_STRATEGY, description="its name")
+    parameters: dict[str, Any] = Field(default_factory=dict, description="of the strategy, such as period: 44")
+    capital: float = Field(DEFAULT_CAPITAL, description="at the start, quote currency")
+    size: float = Field(1.0, description="share of equity that a position takes")
+    notional: float | None = Field(None, description="a fixed position value instead, quote currency")
+    compounding: bool = Field(default=True, description="size follows equity; else the capital of the start")
+    direction: Direction | None = Field(None, description="long, short or both; by default the strategy's own")
+    leverage: float = Field(1.0, description="the most that a position may be worth, in equity")
+    stop: float | None = Field(None, description="loss that closes a position, as a fraction of its entry price")
+    target: float | None = Field(None, description="profit that closes it, as a fraction of its entry price")
+    trailing: float | None = Field(None, description="fall from the best price since that closes it, as a fraction")
+    slippage_bps: float | None = Field(None, description="what a fill is worse than its price, basis points")
+    taker_fee_bps: float | None = Field(None, description="instead of the venue's fees, basis points")
+
+    @field_validator("symbol")
+    @classmethod
+    def _symbol(cls, symbol: str) -> str:
+        try:
+            return canonical_symbol(symbol)
+        except UserError as error:
+            raise ValueError(str(error)) from error
+
+    @field_validator("interval")
+    @classmethod
+    def _interval(cls, interval: str) -> str:
+        try:
+            return Interval.parse(interval).name
+        except UserError as error:
+            raise ValueError(str(error)) from error
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """The request that a mapping asks for; None means that a value is left out.
+
+        Raises:
+            UserError: a value cannot be accepted; the message names field, value and what would be right.
+        """
+        try:
+            return cls(**{name: value for name, value in values.items() if value is not None})
+        except ValidationError as error:
+            problems = [sentence(problem) for problem in error.errors()]
+            raise UserError(" ".join(said for _, said in problems), field=problems[0][0]) from error
+
+    def given(self) -> dict[str, Any]:
+        """What was asked for, as JSON has it; `of` makes the same request of it."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+
+def sentence(problem: Mapping[str, Any]) -> tuple[str, str]:
+    """(field, words) of one of pydantic's errors."""
+    field = ".".join(str(part) for part in problem["loc"])
+    said = str(problem["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+    if problem["type"] == "missing":
+        return field, f"{field} is required."
+    if problem["type"] == "extra_forbidden":
+        return field, f"{field[:40]} is unknown: use {', '.join(BacktestRequest.model_fields)}."
+    if said.startswith(f"{field} "):
+        return field, said
+    return field, f"{field} {problem['input']!r:.40} {said if said.startswith('is ') else f'is not valid: it {said}'}."
+
+
+@dataclass(frozen=True, slots=True)
+class DataRange:
+    """The epoch minutes of a symbol's first and last stored minute, and the day that is not over yet."""
+
+    first: int
+    last: int
+    today: int
+
+    @property
+    def end(self) -> int:
+        """The day after the last closed day that has minutes."""
+        return min(self.today, self.last // MINUTES_PER_DAY + 1)
+
+    def words(self) -> str:
+        first, last = to_date(self.first // MINUTES_PER_DAY), to_date(self.last // MINUTES_PER_DAY)
+        return f"there are minutes from {first} to {last}"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A request with everything decided: `days` since 1970-01-01, parameters resolved, the account complete."""
+
+    symbol: str
+    one: StrategyOnInterval
+    days: range
+    account: Account
+
+    def on(self, one: StrategyOnInterval) -> Plan:
+        """The same account and days with another strategy or other parameters."""
+        return replace(self, one=one)
+
+
+def plan_backtest(request: BacktestRequest, settings: Settings, data: DataRange) -> Plan:
+    """Decides what the request has left open, and checks what it says against strategies, account and data.
+
+    Raises:
+        UserError: unknown strategy or parameter (the nearest name is offered), a value out of bounds, a start that is
+            not before the end, a range in which nothing is stored.
+    """
+    strategy = settings.registry.get(request.strategy)
+    one = StrategyOnInterval(strategy, strategy.resolve(request.parameters), Interval.parse(request.interval))
+    one.specs()
+    account = account_of(request, settings, strategy.exits)
+    return Plan(request.symbol, one, days_of(request, data), account)
+
+
+def days_of(request: BacktestRequest, data: DataRange) -> range:
+    """The days of a run.
+
+    Raises:
+        UserError: the range is empty, not over yet, or nothing is stored in it.
+    """
+    for field, value in (("start", request.start), ("end", request.end)):
+        if value is not None and not EARLIEST <= value < LATEST:
+            raise UserError(f"{field} {value} is out of range: use a date from 1970 to 2199.", field=field)
+    first, end = to_day(request.start), data.end if request.end is None else to_day(request.end)
+    if end > data.today:
+        last = to_date(data.today)
+        raise UserError(
+            f"end {request.end} is in the future: use {last} at most, for its day is not over.", field="end"
+        )
+    nothing = first * MINUTES_PER_DAY > data.last or end * MINUTES_PER_DAY <= data.first
+    if first >= end and not (nothing and request.end is None):
+        raise UserError(
+            f"start {request.start} is not before end {to_date(end)}: the end is the day after the last.", field="start"
+        )
+    if nothing:
+        until = "" if request.end is None else f" to {request.end - timedelta(days=1)}"
+        raise UserError(
+            f"start {request.start}: {request.symbol} has no minutes{until}; {data.words()}.", field="start"
+        )
+    return range(first, end)
+
+
+def account_of(request: BacktestRequest, settings: Settings, exits: Exits) -> Account:
+    """The account that a request describes; `exits` are the strategy's own.
+
+    Raises:
+        UserError: a value is out of bounds.
+    """
+    defaults, venue = settings.backtest, split_symbol(request.symbol)[0]
+    stress = defaults.stress_slippage_bps
+    slippage = request.slippage_bps
+    return Account(
+        capital=request.capital,
+        size=request.size,
+        notional=request.notional,
+        compounding=request.compounding,
+        direction=request.direction or Direction.BOTH,
+        leverage=request.leverage,
+        fees=_fees(request.taker_fee_bps, settings, venue),
+        slippage_bps=defaults.slippage_bps.get(request.symbol, stress) if slippage is None else slippage,
+        stress_slippage_bps=stress,
+        exits=Exits(
+            stop=_exit(request.stop, exits.stop),
+            target=_exit(request.target, exits.target),
+            trailing=_exit(request.trailing, exits.trailing),
+        ),
+    )
+
+
+def _exit(asked: float | None, own: float | None) -> float | None:
+    if asked is None:
+        return own
+    return None if asked == 0 else asked
+
+
+def _fees(taker_fee_bps: float | None, settings: Settings, venue: str) -> tuple[Fee, ...]:
+    if taker_fee_bps is not None:
+        return (Fee(ALWAYS, taker_fee_bps, taker_fee_bps),)
+    return settings.backtest.fee_tables.get(venue) or fee_table(venue)

@@ -1,0 +1,132 @@
+"""The statements of `backtests`, as psycopg, ADBC and asyncpg can run them: $1, $2, ... are parameters."""
+
+from __future__ import annotations
+
+from typing import Final
+
+MARK: Final = """
+SELECT concat(count(*), '/', sum(hash_record_extended(
+           ROW(time, open, high, low, close, volume, quote_volume, taker_buy_volume, trades), 0)), '/', (
+    SELECT concat(count(*), '/', sum(hash_record_extended(ROW(day, minutes), 0)))
+    FROM (
+        SELECT DISTINCT ON (day) day, minutes FROM vouched_minutes
+        WHERE symbol = $1 AND day >= $4::date AND day < $5::date ORDER BY day, recorded_at DESC
+    ) newest
+)) AS mark
+FROM candles WHERE symbol = $1 AND interval = '1m' AND time >= $2::timestamptz AND time < $3::timestamptz
+"""
+"""What is stored of a symbol's minutes, told by the server in one line: equal content, equal line."""
+
+COLUMNS: Final = """
+    id, group_id, run_key, result_hash, status, symbol, interval, strategy, configuration, results, message, progress,
+    dagster_run_id, created_at, started_at, finished_at
+"""
+HEAD_COLUMNS: Final = COLUMNS.replace("results,", "results -> 'metrics' AS metrics,")
+"""The same for lists: of the results the metrics alone."""
+
+ONE: Final = f"SELECT {COLUMNS} FROM backtest_runs WHERE id = $1::uuid"  # noqa: S608 constants of this module
+DONE_BY_RUN_KEY: Final = f"""
+SELECT {COLUMNS} FROM backtest_runs WHERE run_key = $1 AND status = 'done' ORDER BY finished_at, id LIMIT 1
+"""  # noqa: S608 constants of this module
+DONE_BY_LOOKUP_KEY: Final = f"""
+SELECT {COLUMNS} FROM backtest_runs WHERE lookup_key = $1 AND status = 'done' ORDER BY finished_at, id LIMIT 1
+"""  # noqa: S608 constants of this module
+SEVERAL: Final = f"SELECT {COLUMNS} FROM backtest_runs WHERE id = ANY($1::uuid[])"  # noqa: S608 constants of this module
+TRADES: Final = """
+SELECT number, entry_time, exit_time, side, quantity, entry_price, exit_price, fees, funding, profit, reason
+FROM backtest_trades WHERE backtest_id = $1::uuid AND number >= $2 ORDER BY number LIMIT $3
+"""
+EQUITY: Final = """
+SELECT time, equity, equity_base, drawdown
+FROM backtest_equity WHERE backtest_id = $1::uuid AND time >= $2 ORDER BY time LIMIT $3
+"""
+DECISIONS: Final = """
+SELECT time, target, type, confidence, reasons, indicator_snapshot, input_digest, warmed
+FROM decisions WHERE backtest_id = $1::uuid AND time >= $2 ORDER BY time LIMIT $3
+"""
+
+ADD: Final = """
+INSERT INTO backtest_runs (id, group_id, status, symbol, interval, strategy, configuration)
+VALUES ($1::uuid, $2::uuid, 'queued', $3, $4, $5, $6::jsonb)
+"""
+SET_DAGSTER_RUN: Final = "UPDATE backtest_runs SET dagster_run_id = $2 WHERE id = $1::uuid"
+START: Final = """
+UPDATE backtest_runs
+SET status = 'running', progress = 0, message = NULL, started_at = clock_timestamp(), finished_at = NULL,
+    dagster_run_id = coalesce($2, dagster_run_id)
+WHERE id = $1::uuid AND status <> 'done'
+RETURNING id
+"""
+PROGRESS: Final = "UPDATE backtest_runs SET progress = $2 WHERE id = $1::uuid AND status = 'running'"
+FAIL: Final = """
+UPDATE backtest_runs SET status = 'failed', message = $2, finished_at = clock_timestamp()
+WHERE id = $1::uuid AND status IN ('queued', 'running')
+RETURNING id
+"""
+FINISH: Final = """
+UPDATE backtest_runs
+SET status = 'done', progress = 1, run_key = $2, lookup_key = $3, result_hash = $4, configuration = $5::jsonb,
+    results = $6::jsonb, finished_at = clock_timestamp()
+WHERE id = $1::uuid AND status = 'running'
+RETURNING id
+"""
+LOCK: Final = "SELECT pg_advisory_lock(hashtextextended('backtest/' || $1, 0))"
+"""Held by whoever runs a run as long as its connection lives."""
+FAIL_ABANDONED: Final = """
+WITH running AS MATERIALIZED (SELECT id FROM backtest_runs WHERE status = 'running')
+UPDATE backtest_runs r SET status = 'failed', message = $1, finished_at = clock_timestamp()
+FROM running
+WHERE r.id = running.id AND r.status = 'running'
+  AND pg_try_advisory_xact_lock(hashtextextended('backtest/' || running.id, 0))
+RETURNING r.id
+"""
+"""Runs that nobody runs any more are failed."""
+
+DELETE_DECISIONS: Final = "DELETE FROM decisions WHERE backtest_id = $1::uuid"
+DELETE: Final = "DELETE FROM backtest_runs WHERE id = $1::uuid RETURNING id"
+
+ADD_TRADES: Final = """
+INSERT INTO backtest_trades (backtest_id, number, entry_time, exit_time, side, quantity, entry_price, exit_price, fees,
+                             funding, profit, reason)
+SELECT backtest_id::uuid, number, entry_time, exit_time, side, quantity, entry_price, exit_price, fees, funding, profit,
+       reason
+FROM new_trades
+"""
+ADD_EQUITY: Final = """
+INSERT INTO backtest_equity (backtest_id, time, equity, equity_base, drawdown)
+SELECT backtest_id::uuid, time, equity, equity_base, drawdown FROM new_equity
+"""
+ADD_DECISIONS: Final = """
+INSERT INTO decisions (time, symbol, interval, strategy, parameters, backtest_id, version, target, type, confidence,
+                       reasons, indicator_snapshot, input_digest, origin, warmed)
+SELECT time, symbol, interval, strategy, parameters::jsonb, backtest_id::uuid, 1, target, type, confidence,
+       string_to_array(reasons, chr(31)), indicator_snapshot::jsonb, input_digest, 'backfill', warmed
+FROM new_decisions
+"""
+FINISH_AS: Final = """
+UPDATE backtest_runs r
+SET status = 'done', progress = 1, run_key = o.run_key, lookup_key = o.lookup_key, result_hash = o.result_hash,
+    configuration = o.configuration, results = o.results, finished_at = clock_timestamp()
+FROM backtest_runs o
+WHERE o.id = $1::uuid AND r.id = $2::uuid AND r.status = 'running'
+RETURNING r.id
+"""
+COPY: Final = (
+    """
+INSERT INTO backtest_trades
+SELECT $2::uuid, number, entry_time, exit_time, side, quantity, entry_price, exit_price, fees, funding, profit, reason
+FROM backtest_trades WHERE backtest_id = $1::uuid
+""",
+    """
+INSERT INTO backtest_equity SELECT $2::uuid, time, equity, equity_base, drawdown
+FROM backtest_equity WHERE backtest_id = $1::uuid
+""",
+    """
+INSERT INTO decisions (time, symbol, interval, strategy, parameters, backtest_id, version, target, type, confidence,
+                       reasons, indicator_snapshot, input_digest, origin, warmed)
+SELECT time, symbol, interval, strategy, parameters, $2::uuid, version, target, type, confidence, reasons,
+       indicator_snapshot, input_digest, origin, warmed
+FROM decisions WHERE backtest_id = $1::uuid
+""",
+)
+"""All that belongs to a run ($1), once more for another ($2)."""
