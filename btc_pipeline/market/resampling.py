@@ -24,6 +24,9 @@ from btc_pipeline.market.candles import (
 from btc_pipeline.market.intervals import Int64Array, Interval
 from btc_pipeline.market.spans import NO_SPANS, Spans
 
+SAFE_SUM: Final = 2.0**62
+HALF_BITS: Final = 31
+
 
 @dataclass(frozen=True, slots=True)
 class UsabilityRule:
@@ -125,7 +128,15 @@ def _is_known(window: Candles, vouched: Spans, minute: Int64Array) -> BoolArray:
 
 
 def _sum(values: Float64Array, first: Int64Array, decimals: int) -> Float64Array:
-    return from_ticks(np.add.reduceat(to_ticks(values, decimals), first), decimals)
+    """Exact sums of non-negative decimals, each as the nearest double over a power of ten."""
+    ticks = to_ticks(values, decimals)
+    if float(np.add.reduceat(values, first).max()) * 10.0**decimals < SAFE_SUM:
+        return from_ticks(np.add.reduceat(ticks, first), decimals)
+    # A month of the largest markets, in quote currency with eight decimals, is more than 64 bits hold.
+    high, low = (np.add.reduceat(part, first).tolist() for part in (ticks >> HALF_BITS, ticks & ((1 << HALF_BITS) - 1)))
+    return (
+        np.array([float((top << HALF_BITS) + bottom) for top, bottom in zip(high, low, strict=True)]) / 10.0**decimals
+    )
 
 
 def _sum_if_all_known(values: Float64Array, first: Int64Array, decimals: int) -> Float64Array:

@@ -231,3 +231,19 @@ def test_no_spans_vouch_for_nothing():
     assert as_tuples(resample(minutes, interval, range(1), vouched=NO_SPANS)) == as_tuples(
         resample(minutes, interval, range(1))
     )
+
+
+def test_a_month_whose_quote_volume_is_more_than_64_bits_of_ticks_is_exact():
+    """Fifteen digits a minute, eight decimals: some 4.4e11 in a month of the largest markets."""
+    month = Interval.parse("1M")
+    start = month.open(month.slot(29_000_000))
+    rows = 43_000
+    quote = np.full(rows, 9_999_999.12345678)
+    quote[1::2] = 9_999_998.87654321
+    minutes = replace(
+        frame([Row(start + at, 100, 100, 100, 100, 1) for at in range(rows)], Scale(2, 2, 8)), quote_volume=quote
+    )
+    bars = resample(minutes, month, range(month.slot(start), month.slot(start) + 1))
+    ticks = rows // 2 * (999_999_912_345_678 + 999_999_887_654_321)
+    assert ticks > 2**63
+    assert bars.quote_volume.tolist() == [float(ticks) / 10.0**8]
