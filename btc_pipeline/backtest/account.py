@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from math import isfinite
 from typing import Final
 
@@ -27,13 +28,14 @@ class Account:
     Attributes:
         capital: at the start.
         size: share of equity that a position and its fee take, up to `leverage`; 1.0 is all of it.
-        notional: a fixed position value instead; None: by `size`.
+        notional: a fixed position value instead, as far as leverage allows; None: by `size`.
         compounding: size follows equity; else the capital of the start.
         direction: sides that it may take.
         leverage: the most that a position may be worth, in equity.
-        fees: the table; of a fill the row valid at its time counts.
+        fees: the table, ascending; of a fill the row valid at its time counts.
         slippage_bps: what a fill is worse than its price; `stress_slippage_bps`: of the second result.
         exits: stop, target, trailing, as fractions of the entry price (trailing: of the best price since).
+        maintenance_margin: share of a position's value below which equity liquidates it.
         lot_decimals: a quantity is cut to so many decimals.
 
     Raises:
@@ -67,6 +69,13 @@ class Account:
         _within("slippage_bps", self.slippage_bps, 0.0, 1_000.0)
         _within("stress_slippage_bps", self.stress_slippage_bps, 0.0, 1_000.0)
         _within("maintenance_margin", self.maintenance_margin, 0.0, 0.5)
+        if self.maintenance_margin * self.leverage >= 1.0:
+            raise UserError(
+                f"maintenance_margin {self.maintenance_margin:g} is not below 1 / leverage {self.leverage:g}: "
+                "a position would be liquidated as it opens.",
+                field="maintenance_margin",
+            )
+        _within("lot_decimals", self.lot_decimals, 0, 12)
         for name in ("stop", "target", "trailing"):
             value = getattr(self.exits, name)
             if value is not None:
@@ -75,6 +84,12 @@ class Account:
             raise UserError("fees has no row: give one with a date and basis points.", field="fees")
         for fee in self.fees:
             _within("taker_fee_bps", fee.taker_bps, 0.0, 1_000.0)
+        for fee, later in pairwise(self.fees):
+            if later.valid_from <= fee.valid_from:
+                raise UserError(
+                    f"fees valid from {later.valid_from} follow those from {fee.valid_from}: rows ascend by date.",
+                    field="fees",
+                )
 
 
 def _within(name: str, value: float, low: float, high: float, *, above: bool = False) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -24,7 +24,7 @@ _NO_PRICES: Final = np.empty(0)
 
 
 class ExitReason(IntEnum):
-    """Why a trade ended; the numbers are the kernel's."""
+    """Why a trade ended; the numbers are those of `exits`."""
 
     SIGNAL = 0
     STOP = 1
@@ -121,22 +121,12 @@ def simulate(data: MarketData, targets: TargetArray, account: Account, *, slippa
     Args:
         targets: int8[n], as `strategies.decisions` gives them: SHORT, FLAT, LONG or NO_OPINION.
         slippage_bps: another than the account's.
-    """
-    from btc_pipeline.backtest import kernel
 
+    Raises:
+        ValueError: there is not one target for every bar.
+    """
     workspace = Workspace(data)
-    totals = workspace.run(admitted(targets, account.direction), account, slippage_bps)
-    count, refused = int(totals[kernel.TRADES]), int(totals[kernel.CANCELLED])
-    return Outcome(
-        _trades(workspace.trades[:count]),
-        workspace.equity.copy(),
-        workspace.cancelled[:refused].copy(),
-        bars=len(data.bars),
-        bars_held=int(totals[kernel.BARS_HELD]),
-        turnover=float(totals[kernel.TURNOVER]),
-        fees=float(totals[kernel.FEES_PAID]),
-        funding=float(totals[kernel.FUNDING_PAID]),
-    )
+    return workspace.outcome(workspace.run(admitted(targets, account.direction), account, slippage_bps))
 
 
 def admitted(targets: TargetArray, direction: Direction) -> TargetArray:
@@ -161,36 +151,77 @@ class Workspace:
         funding = data.funding or NO_FUNDING
         self._data = data
         self._kernel = kernel
-        self._bars = (bars.time, bars.close_time, bars.open, bars.high, bars.low, bars.close)
+        self._bars = _compiled_for(bars.time, bars.close_time, bars.open, bars.high, bars.low, bars.close)
         self._minutes: tuple[Int64Array | Float64Array, ...] = (_NO_MINUTES, *(_NO_PRICES,) * 3, _NO_MINUTES)
-        self._days = (data.midnight, data.mark, funding.time, funding.rate)
-        self.trades = np.zeros((2 * n + 2, kernel.TRADE_COLUMNS))
+        self._days = _compiled_for(data.midnight, data.mark, funding.time, funding.rate)
+        self.trades = np.zeros((n, kernel.TRADE_COLUMNS))
         self.cancelled = np.zeros((n, 2), np.int64)
         self.equity = np.zeros(len(data.days) + 1)
 
     def run(self, targets: TargetArray, account: Account, slippage_bps: float | None = None) -> Float64Array:
-        """Simulates; gives the totals by the names of `kernel`."""
-        settings = _settings(account, slippage_bps)
-        since, rates = (np.array(column) for column in fee_steps(account.fees))
-        totals = self._simulate(targets, since.astype(np.int64), rates.astype(np.float64), settings)
-        if totals[self._kernel.NEEDS_MINUTES]:
-            minutes = self._data.minutes
-            self._minutes = (minutes.time, minutes.open, minutes.high, minutes.low, self._data.minute_first)
-            totals = self._simulate(targets, since.astype(np.int64), rates.astype(np.float64), settings)
-        return totals
+        """Simulates; gives the totals by the names of `kernel`.
 
-    def measure(self, targets: TargetArray, account: Account) -> Float64Array:
+        Args:
+            targets: int8[n], on sides that the account may take (`admitted`).
+            slippage_bps: another than the account's.
+
+        Raises:
+            ValueError: there is not one target for every bar.
+        """
+        slippage = account.slippage_bps if slippage_bps is None else slippage_bps
+        since, rates = fee_steps(account.fees)
+        return self._run(targets, np.array(since, np.int64), np.array(rates), _settings(account, slippage))
+
+    def final_equity(self, targets: TargetArray, account: Account, cost_bps: float) -> float:
+        """What is left at the end where every fill costs so many basis points of its value, and nothing else."""
+        self._run(targets, np.zeros(1, np.int64), np.array([cost_bps / 10_000]), _settings(account, 0.0))
+        return float(self.equity[-1])
+
+    def measure(self, targets: TargetArray, account: Account, slippage_bps: float | None = None) -> Float64Array:
         """Simulates; gives the figures as `metrics.measure` does."""
+        return self.figures(self.run(targets, account, slippage_bps))
+
+    def figures(self, totals: Float64Array) -> Float64Array:
+        """The figures of the last run, whose totals those are."""
         from btc_pipeline.backtest import metrics
 
-        totals = self.run(targets, account)
         figures: Float64Array = metrics.measure_run(self.equity, self.trades, totals, len(self._data.bars))
         return figures
+
+    def outcome(self, totals: Float64Array) -> Outcome:
+        """A copy of what the last run left, whose totals those are."""
+        kernel = self._kernel
+        return Outcome(
+            _trades(self.trades[: int(totals[kernel.TRADES])]),
+            self.equity.copy(),
+            self.cancelled[: int(totals[kernel.CANCELLED])].copy(),
+            bars=len(self._data.bars),
+            bars_held=int(totals[kernel.BARS_HELD]),
+            turnover=float(totals[kernel.TURNOVER]),
+            fees=float(totals[kernel.FEES_PAID]),
+            funding=float(totals[kernel.FUNDING_PAID]),
+        )
+
+    def _run(
+        self, targets: TargetArray, since: Int64Array, rates: Float64Array, settings: Float64Array
+    ) -> Float64Array:
+        # The compiled loop checks no bounds.
+        if len(targets) != len(self._data.bars):
+            raise ValueError(f"{len(targets)} targets for {len(self._data.bars)} bars")
+        (wanted,) = _compiled_for(targets)
+        totals = self._simulate(wanted, since, rates, settings)
+        if totals[self._kernel.NEEDS_MINUTES]:
+            minutes = self._data.minutes
+            self._minutes = _compiled_for(
+                minutes.time, minutes.open, minutes.high, minutes.low, self._data.minute_first
+            )
+            totals = self._simulate(wanted, since, rates, settings)
+        return totals
 
     def _simulate(
         self, targets: TargetArray, since: Int64Array, rates: Float64Array, settings: Float64Array
     ) -> Float64Array:
-        totals: Float64Array = self._kernel.simulate(  # type: ignore[call-arg]
+        totals: Float64Array = self._kernel.simulate(
             *self._bars,
             targets,
             *self._minutes,
@@ -205,9 +236,14 @@ class Workspace:
         return totals
 
 
-def _settings(account: Account, slippage_bps: float | None) -> Float64Array:
+def _compiled_for(*columns: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], ...]:
+    """Contiguous, writable columns: for any others the loop would be compiled anew, which takes seconds."""
+    return tuple(np.require(column, requirements=("C", "W")) for column in columns)
+
+
+def _settings(account: Account, slippage_bps: float) -> Float64Array:
     """The account as the kernel's settings vector."""
-    exits, slippage = account.exits, account.slippage_bps if slippage_bps is None else slippage_bps
+    exits = account.exits
     return np.array(
         [
             account.capital,
@@ -215,7 +251,7 @@ def _settings(account: Account, slippage_bps: float | None) -> Float64Array:
             account.notional or 0.0,
             float(account.compounding),
             account.leverage,
-            slippage / 10_000,
+            slippage_bps / 10_000,
             exits.stop or 0.0,
             exits.target or 0.0,
             exits.trailing or 0.0,

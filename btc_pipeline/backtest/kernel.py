@@ -2,29 +2,24 @@
 
 Importing numba takes a second: this module is imported when a backtest begins, not before.
 
-Order of things within a bar: the order of the last close fills at the open; liquidation, stop, target and trailing walk
-the minutes; funding; midnights are marked; at the close the target becomes the next order.
+Order of things: what time brought before a bar opens; at its open the order of the last close is filled; exits walk the
+minutes; funding and midnights as time brings them, until an exit with the position, behind it without; at the close the
+target becomes the next order.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-import numba
 import numpy as np
+
+from btc_pipeline.backtest.compiled import compiled
+from btc_pipeline.backtest.exits import OPEN, SIGNAL, fixed_levels, liquidation_price, may_exit, walk
 
 NO_OPINION: Final = -128
 NOTHING_BLOCKED: Final = -99
 FAR: Final = 1 << 62
 """A time that does not come."""
-
-# Reasons of an exit.
-SIGNAL: Final = 0
-STOP: Final = 1
-TARGET: Final = 2
-TRAILING: Final = 3
-LIQUIDATION: Final = 4
-OPEN: Final = 5
 
 # Why an order was not filled.
 HOLE: Final = 0
@@ -45,7 +40,7 @@ TRADES, CANCELLED, BARS_HELD, TURNOVER, FEES_PAID, FUNDING_PAID, NEEDS_MINUTES =
 TOTALS: Final = 7
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def simulate(
     opened,
     closed,
@@ -82,7 +77,7 @@ def simulate(
         funding_time, funding_rate: int64[f], float64[f], what a long position pays of its value, and when.
         fee_from, fee_rate: int64[k], float64[k], fractions of a fill's value, and since when.
         settings: float64[11], see the names above; 0 where a limit or exit is not used.
-        trades: float64[2n + 2, 12], filled.
+        trades: float64[n, 12], filled: every trade has a bar of its own that it began in.
         cancelled: int64[n, 2], filled with (bar of the order, reason).
         equity: float64[d + 1], filled; the first is the capital.
 
@@ -92,30 +87,26 @@ def simulate(
     """
     n = len(close)
     totals = np.zeros(TOTALS)
-    slip, maintenance, lot = settings[SLIPPAGE], settings[MAINTENANCE], settings[LOT]
-    stop, goal, trailing = settings[STOP_AT], settings[TARGET_AT], settings[TRAILING_AT]
+    slip, maintenance, lot, trailing = settings[SLIPPAGE], settings[MAINTENANCE], settings[LOT], settings[TRAILING_AT]
     cash = settings[CAPITAL]
     side, quantity, entry, best, paid, funded = 0, 0.0, 0.0, 0.0, 0.0, 0.0
-    entry_time, entry_bar = 0, 0
-    liquid, stopped, reached, guard, relevel = 0.0, 0.0, 0.0, 0.0, False
-    next_day = midnight[0] if len(midnight) else FAR
-    next_funding = FAR
+    liquid, stopped, reached, relevel = 0.0, 0.0, 0.0, False
     pending, desired, blocked = False, 0, NOTHING_BLOCKED
-    count, refused, day, fee_at, funding_at = 0, 0, 0, 0, 0
+    count, refused, day, due = 0, 0, 0, 0
+    last_open = 0.0
     equity[0] = cash
     if n:
-        while funding_at < len(funding_time) and funding_time[funding_at] <= opened[0]:
-            funding_at += 1
-        next_funding = funding_time[funding_at] if funding_at < len(funding_time) else FAR
+        while due < len(funding_time) and funding_time[due] <= opened[0]:
+            due += 1
+    next_event = _next_event(day, due, midnight, funding_time)
     for bar in range(n):
-        # Midnights in a hole before the bar.
-        while next_day <= opened[bar]:
-            equity[day + 1] = cash + side * quantity * (mark[day] - entry)
-            day += 1
-            next_day = midnight[day] if day < len(midnight) else FAR
-        while fee_at + 1 < len(fee_from) and fee_from[fee_at + 1] <= opened[bar]:
-            fee_at += 1
-        fee = fee_rate[fee_at]
+        if next_event <= opened[bar]:
+            cash, funded, day, due = _pass_time(
+                opened[bar], last_open, side, quantity, entry, cash, funded, day, due,
+                midnight, mark, funding_time, funding_rate, equity, totals,
+            )  # fmt: skip
+            next_event, relevel = _next_event(day, due, midnight, funding_time), side != 0
+        last_open = open_[bar]
 
         if pending:
             pending = False
@@ -123,155 +114,172 @@ def simulate(
                 cancelled[refused, 0], cancelled[refused, 1] = bar - 1, HOLE
                 refused += 1
             else:
+                fee = _fee_at(opened[bar], fee_from, fee_rate)
                 if side != 0:
                     price = open_[bar] * (1.0 - side * slip)
-                    cost = quantity * price * fee
-                    gross = side * quantity * (price - entry)
-                    cash = cash + gross - cost
-                    totals[TURNOVER] += quantity * price
-                    totals[FEES_PAID] += cost
-                    row = trades[count]
-                    row[ENTRY_TIME], row[EXIT_TIME], row[SIDE], row[QUANTITY] = entry_time, opened[bar], side, quantity
-                    row[ENTRY_PRICE], row[EXIT_PRICE], row[FEES], row[FUNDING] = entry, price, paid + cost, funded
-                    row[PROFIT], row[REASON] = gross - paid - cost - funded, SIGNAL
-                    row[ENTRY_BAR], row[EXIT_BAR] = entry_bar, bar
+                    cash = _close(trades[count], totals, side, quantity, entry, price, fee, paid, funded, cash)
+                    trades[count, EXIT_TIME], trades[count, EXIT_BAR] = opened[bar], bar
+                    trades[count, REASON] = SIGNAL
                     count += 1
                     side = 0
                 if desired != 0:
                     price = open_[bar] * (1.0 + desired * slip)
-                    wanted = settings[NOTIONAL]
-                    if wanted == 0.0:
-                        wanted = settings[SIZE] * (cash if settings[COMPOUNDING] != 0.0 else settings[CAPITAL])
-                    wanted = min(wanted, settings[LEVERAGE] * cash)
-                    quantity = np.floor(wanted / (1.0 + fee) / price * lot) / lot
+                    quantity = np.floor(_value(settings, cash, fee) / price * lot) / lot
                     if quantity > 0.0:
-                        side, entry, best, entry_time, entry_bar = desired, price, price, opened[bar], bar
-                        paid, funded, relevel = quantity * price * fee, 0.0, True
+                        side, entry, best = desired, price, price
+                        paid, funded = quantity * price * fee, 0.0
                         cash -= paid
                         totals[TURNOVER] += quantity * price
                         totals[FEES_PAID] += paid
+                        row = trades[count]
+                        row[ENTRY_TIME], row[SIDE], row[QUANTITY] = opened[bar], side, quantity
+                        row[ENTRY_PRICE], row[ENTRY_BAR] = entry, bar
+                        stopped, reached = fixed_levels(side, entry, settings[STOP_AT], settings[TARGET_AT])
+                        relevel = True
                     else:
                         cancelled[refused, 0], cancelled[refused, 1] = bar - 1, TOO_SMALL if cash > 0.0 else RUINED
                         refused += 1
 
-        exit_time, exit_price, reason = -1, 0.0, SIGNAL
+        exit_time, exit_price, reason = FAR, 0.0, SIGNAL
         if side != 0:
             totals[BARS_HELD] += 1
-            # With funding the liquidation price moves; the other levels stay where the entry put them.
             if relevel:
+                # Funding moves it, from the bar after the payment on.
+                liquid = liquidation_price(side, quantity, entry, cash, maintenance)
                 relevel = False
-                value = quantity * entry
-                if side > 0:
-                    liquid = (value - cash) / (quantity * (1.0 - maintenance))
-                    stopped = entry * (1.0 - stop) if stop > 0.0 else 0.0
-                    reached = entry * (1.0 + goal) if goal > 0.0 else np.inf
-                    guard = max(liquid, stopped)
-                else:
-                    liquid = (cash + value) / (quantity * (1.0 + maintenance))
-                    stopped = entry * (1.0 + stop) if stop > 0.0 else np.inf
-                    reached = entry * (1.0 - goal) if goal > 0.0 else 0.0
-                    guard = min(liquid, stopped)
-            if side > 0:
-                touched = low[bar] <= guard or high[bar] >= reached
-                if trailing > 0.0:
-                    touched = touched or low[bar] <= max(best, high[bar]) * (1.0 - trailing)
-            else:
-                touched = high[bar] >= guard or low[bar] <= reached
-                if trailing > 0.0:
-                    touched = touched or high[bar] >= min(best, low[bar]) * (1.0 + trailing)
-            if not touched:
+            if not may_exit(side, best, high[bar], low[bar], liquid, stopped, reached, trailing):
                 best = max(best, high[bar]) if side > 0 else min(best, low[bar])
             elif len(minute_first) == 0:
                 totals[NEEDS_MINUTES] = 1.0
                 return totals
             else:
-                for at in range(minute_first[bar], minute_first[bar + 1]):
-                    first, top, bottom = minute_open[at], minute_high[at], minute_low[at]
-                    if side > 0:
-                        trail = best * (1.0 - trailing) if trailing > 0.0 else 0.0
-                        nearest = max(stopped, trail)
-                        if bottom <= liquid:
-                            exit_price, reason = min(first, liquid), LIQUIDATION
-                        elif bottom <= nearest:
-                            exit_price, reason = min(first, nearest), STOP if stopped >= trail else TRAILING
-                        elif top >= reached:
-                            exit_price, reason = max(first, reached), TARGET
-                        else:
-                            best = max(best, top)
-                            continue
-                    else:
-                        trail = best * (1.0 + trailing) if trailing > 0.0 else np.inf
-                        nearest = min(stopped, trail)
-                        if top >= liquid:
-                            exit_price, reason = max(first, liquid), LIQUIDATION
-                        elif top >= nearest:
-                            exit_price, reason = max(first, nearest), STOP if stopped <= trail else TRAILING
-                        elif bottom <= reached:
-                            exit_price, reason = min(first, reached), TARGET
-                        else:
-                            best = min(best, bottom)
-                            continue
+                at, exit_price, reason, best = walk(
+                    minute_open, minute_high, minute_low, minute_first[bar], minute_first[bar + 1],
+                    side, best, liquid, stopped, reached, trailing,
+                )  # fmt: skip
+                if at >= 0:
                     exit_time = minute_time[at]
-                    break
 
-        # Funding and midnights, as time brings them, with what was held then.
-        while next_day <= closed[bar] or next_funding <= closed[bar]:
-            if exit_time >= 0 and min(next_day, next_funding) > exit_time:
-                break
-            if next_funding <= next_day:
-                if side != 0:
-                    payment = side * quantity * open_[bar] * funding_rate[funding_at]
-                    cash -= payment
-                    funded += payment
-                    totals[FUNDING_PAID] += payment
-                    relevel = True
-                funding_at += 1
-                next_funding = funding_time[funding_at] if funding_at < len(funding_time) else FAR
-            else:
-                equity[day + 1] = cash + side * quantity * (mark[day] - entry)
-                day += 1
-                next_day = midnight[day] if day < len(midnight) else FAR
+        until = min(exit_time, closed[bar])
+        if next_event <= until:
+            cash, funded, day, due = _pass_time(
+                until, last_open, side, quantity, entry, cash, funded, day, due,
+                midnight, mark, funding_time, funding_rate, equity, totals,
+            )  # fmt: skip
+            next_event, relevel = _next_event(day, due, midnight, funding_time), side != 0
 
-        if exit_time >= 0:
+        if exit_time != FAR:
             price = exit_price * (1.0 - side * slip)
-            cost = quantity * price * fee
-            gross = side * quantity * (price - entry)
-            cash = cash + gross - cost
-            profit = gross - paid - cost - funded
-            if cash < 0.0:
-                # What is lost beyond the account is the venue's.
-                profit -= cash
-                cash = 0.0
-            totals[TURNOVER] += quantity * price
-            totals[FEES_PAID] += cost
-            row = trades[count]
-            row[ENTRY_TIME], row[EXIT_TIME], row[SIDE], row[QUANTITY] = entry_time, exit_time, side, quantity
-            row[ENTRY_PRICE], row[EXIT_PRICE], row[FEES], row[FUNDING] = entry, price, paid + cost, funded
-            row[PROFIT], row[REASON], row[ENTRY_BAR], row[EXIT_BAR] = profit, reason, entry_bar, bar
+            fee = _fee_at(exit_time, fee_from, fee_rate)
+            cash = _close(trades[count], totals, side, quantity, entry, price, fee, paid, funded, cash)
+            trades[count, EXIT_TIME], trades[count, EXIT_BAR] = exit_time, bar
+            trades[count, REASON] = reason
             count += 1
-            blocked, side, quantity = side, 0, 0.0
-            while next_day <= closed[bar]:
-                equity[day + 1] = cash
-                day += 1
-                next_day = midnight[day] if day < len(midnight) else FAR
-            while next_funding <= closed[bar]:
-                funding_at += 1
-                next_funding = funding_time[funding_at] if funding_at < len(funding_time) else FAR
+            blocked, side = side, 0
 
-        wanted_now = target[bar]
-        if wanted_now not in (NO_OPINION, blocked) and bar + 1 < n:
+        wanted = target[bar]
+        if wanted not in (NO_OPINION, blocked):
             blocked = NOTHING_BLOCKED
-            pending, desired = wanted_now != side, int(wanted_now)
+            pending, desired = wanted != side, int(wanted)
 
-    while day < len(midnight):
-        equity[day + 1] = cash + side * quantity * (mark[day] - entry)
-        day += 1
+    if len(midnight):
+        cash, funded, day, due = _pass_time(
+            midnight[-1], last_open, side, quantity, entry, cash, funded, day, due,
+            midnight, mark, funding_time, funding_rate, equity, totals,
+        )  # fmt: skip
     if side != 0:
         row = trades[count]
-        row[ENTRY_TIME], row[EXIT_TIME], row[SIDE], row[QUANTITY] = entry_time, closed[n - 1], side, quantity
-        row[ENTRY_PRICE], row[EXIT_PRICE], row[FEES], row[FUNDING] = entry, close[n - 1], paid, funded
+        row[EXIT_TIME], row[EXIT_PRICE], row[FEES], row[FUNDING] = closed[n - 1], close[n - 1], paid, funded
         row[PROFIT] = side * quantity * (close[n - 1] - entry) - paid - funded
-        row[REASON], row[ENTRY_BAR], row[EXIT_BAR] = OPEN, entry_bar, n - 1
+        row[REASON], row[EXIT_BAR] = OPEN, n - 1
         count += 1
     totals[TRADES], totals[CANCELLED] = count, refused
     return totals
+
+
+@compiled
+def _next_event(day, due, midnight, funding_time):
+    """When the next midnight or funding is."""
+    first = midnight[day] if day < len(midnight) else FAR
+    return min(first, funding_time[due]) if due < len(funding_time) else first
+
+
+@compiled
+def _pass_time(
+    until,
+    price,
+    side,
+    quantity,
+    entry,
+    cash,
+    funded,
+    day,
+    due,
+    midnight,
+    mark,
+    funding_time,
+    funding_rate,
+    equity,
+    totals,
+):
+    """Pays funding and samples equity up to a time, both included, in their order; of one time funding is first.
+
+    Args:
+        price: what funding is paid on, the open of the last bar that began.
+
+    Returns:
+        (cash, funded, day, due), behind it.
+    """
+    while True:
+        next_day = midnight[day] if day < len(midnight) else FAR
+        next_funding = funding_time[due] if due < len(funding_time) else FAR
+        if min(next_day, next_funding) > until:
+            return cash, funded, day, due
+        if next_funding <= next_day:
+            if side != 0:
+                payment = side * quantity * price * funding_rate[due]
+                cash -= payment
+                funded += payment
+                totals[FUNDING_PAID] += payment
+            due += 1
+        else:
+            # Without a position the mark must not count: before the first trade there is none.
+            worth = cash + side * quantity * (mark[day] - entry) if side != 0 else cash
+            # What is lost beyond the account is the venue's.
+            equity[day + 1] = max(worth, 0.0)
+            day += 1
+
+
+@compiled
+def _fee_at(time, fee_from, fee_rate):
+    """The fee of a fill at that time; before the first row the first one's."""
+    at = 0
+    while at + 1 < len(fee_from) and fee_from[at + 1] <= time:
+        at += 1
+    return fee_rate[at]
+
+
+@compiled
+def _value(settings, cash, fee):
+    """What a new position may be worth: with its fee within size and leverage; a fixed notional without its fee."""
+    most = settings[LEVERAGE] * cash / (1.0 + fee)
+    if settings[NOTIONAL] > 0.0:
+        return min(settings[NOTIONAL], most)
+    return min(settings[SIZE] * (cash if settings[COMPOUNDING] != 0.0 else settings[CAPITAL]) / (1.0 + fee), most)
+
+
+@compiled
+def _close(row, totals, side, quantity, entry, price, fee, paid, funded, cash):
+    """Closes a position at a price with slippage: writes its costs and profit, and gives the cash behind it."""
+    cost = quantity * price * fee
+    gross = side * quantity * (price - entry)
+    profit = gross - paid - cost - funded
+    cash = cash + gross - cost
+    if cash < 0.0:
+        # What is lost beyond the account is the venue's.
+        profit -= cash
+        cash = 0.0
+    totals[TURNOVER] += quantity * price
+    totals[FEES_PAID] += cost
+    row[EXIT_PRICE], row[FEES], row[FUNDING], row[PROFIT] = price, paid + cost, funded, profit
+    return cash

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from threading import Lock
 
 import numpy as np
 
 from btc_pipeline.market.candles import Candles, Float64Array
-from btc_pipeline.market.intervals import MINUTES_PER_DAY, Int64Array
+from btc_pipeline.market.intervals import MINUTE, MINUTES_PER_DAY, Int64Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,8 @@ class MarketData:
         bars: those that open in the days; n of them.
         days: since 1970-01-01.
         mark: float64[len(days)], of every midnight that ends a day the last price by then.
-        read_minutes: gives the minutes of all bars; asked only where an exit lies inside a bar.
+        read_minutes: gives the minutes of all bars; asked once, and only where an exit lies inside a bar. Bars of 1m
+            are their own minutes.
         funding: of those days; None where no history of it is known.
     """
 
@@ -61,16 +63,22 @@ class MarketData:
     mark: Float64Array
     read_minutes: Callable[[], Minutes]
     funding: Funding | None = None
+    _reading: Lock = field(default_factory=Lock, init=False, repr=False, compare=False)
 
     @property
     def midnight(self) -> Int64Array:
         """The ends of the days, int64[d], epoch minutes."""
         return np.arange(self.days.start + 1, self.days.stop + 1, dtype=np.int64) * MINUTES_PER_DAY
 
-    @cached_property
+    @property
     def minutes(self) -> Minutes:
-        """The minutes, read when first asked for."""
-        return self.read_minutes()
+        """The minutes, read when first asked for; threads of a sweep share them."""
+        with self._reading:
+            return self._minutes
+
+    @cached_property
+    def _minutes(self) -> Minutes:
+        return Minutes.of(self.bars) if self.bars.interval == MINUTE else self.read_minutes()
 
     @cached_property
     def minute_first(self) -> Int64Array:

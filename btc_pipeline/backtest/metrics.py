@@ -9,15 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-import numba
 import numpy as np
 
-from btc_pipeline.backtest import kernel
+from btc_pipeline.backtest import exits, kernel
+from btc_pipeline.backtest.compiled import compiled
 from btc_pipeline.market.candles import Float64Array
 from btc_pipeline.market.intervals import Int64Array
 
 DAYS_A_YEAR: Final = 365
 FEWEST_DAYS: Final = 30
+ROUNDING: Final = 1e-12
 
 
 class Metrics(NamedTuple):
@@ -72,7 +73,7 @@ def metrics_of(vector: Float64Array) -> Metrics:
     return Metrics(*(None if np.isnan(value) else value for value in vector.tolist()))
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def measure(equity, profits, bars, bars_held, turnover, fees, funding):
     """The figures of a run as a vector in the order of `Metrics`, NaN where undefined.
 
@@ -97,7 +98,7 @@ def measure(equity, profits, bars, bars_held, turnover, fees, funding):
         drawdown = min(drawdown, equity[day] / peak - 1.0)
         held += equity[day]
     found[6] = drawdown
-    if days >= 30:
+    if days >= FEWEST_DAYS:
         mean = total / days
         squares, downside = 0.0, 0.0
         for day in range(1, days + 1):
@@ -106,10 +107,11 @@ def measure(equity, profits, bars, bars_held, turnover, fees, funding):
             squares += (change - mean) * (change - mean)
             downside += min(change, 0.0) * min(change, 0.0)
         deviation = np.sqrt(squares / (days - 1))
-        year = np.sqrt(365.0)
-        found[3] = max(last / first, 0.0) ** (365.0 / days) - 1.0
+        year = np.sqrt(DAYS_A_YEAR)
+        found[3] = max(last / first, 0.0) ** (DAYS_A_YEAR / days) - 1.0
         found[8] = deviation * year
-        if deviation > 0.0:
+        # A deviation that is rounding alone divides nothing.
+        if deviation > ROUNDING * abs(mean):
             found[4] = mean / deviation * year
         if downside > 0.0:
             found[5] = mean / np.sqrt(downside / days) * year
@@ -138,7 +140,7 @@ def measure(equity, profits, bars, bars_held, turnover, fees, funding):
             for profit in profits:
                 squares += (profit - average) * (profit - average)
             deviation = np.sqrt(squares / (count - 1))
-            if deviation > 0.0:
+            if deviation > ROUNDING * abs(average):
                 found[15] = np.sqrt(float(count)) * average / deviation
     if bars:
         found[16] = bars_held / bars
@@ -149,11 +151,11 @@ def measure(equity, profits, bars, bars_held, turnover, fees, funding):
     return found
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def measure_run(equity, trades, totals, bars):
     """`measure` of what `kernel.simulate` left behind."""
     count = int(totals[kernel.TRADES])
-    if count and trades[count - 1, kernel.REASON] == kernel.OPEN:
+    if count and trades[count - 1, kernel.REASON] == exits.OPEN:
         count -= 1
     return measure(
         equity,
