@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from btc_pipeline.backtest.market_data import MarketData, Minutes, marks_of
 from btc_pipeline.errors import UserError
 from btc_pipeline.market.candles import Candles
-from btc_pipeline.market.gaps import missing_minutes
 from btc_pipeline.market.instruments import Instrument
 from btc_pipeline.market.intervals import MINUTES_PER_DAY, Interval
 from btc_pipeline.market.resampling import UsabilityRule, resample
@@ -176,13 +175,6 @@ class Replay:
         return MarketData(
             bars, scope.days, marks_of(self.own.minutes, scope.days), lambda: Minutes.of(self.own.minutes)
         )
-
-    def holes(self, longest: int) -> Spans:
-        """Gaps within the days of more than so many minutes."""
-        start, end = (day * MINUTES_PER_DAY for day in (self.scope.days.start, self.scope.days.stop))
-        missing = missing_minutes(self.own.minutes.time, self.own.vouched, start, end)
-        long = missing.end - missing.start > longest
-        return Spans(missing.start[long], missing.end[long])
 
 
 def _bars(told: Told, interval: Interval, slots: range, rule: UsabilityRule) -> Candles:

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
 
-from btc_pipeline.backtest.engine import ExitReason, Outcome, Trades, simulate
+from btc_pipeline.backtest.engine import ExitReason, Trades
 from btc_pipeline.backtest.market_data import MarketData
-from btc_pipeline.market.candles import Float64Array
 from btc_pipeline.market.intervals import MINUTES_PER_DAY
 from btc_pipeline.pipeline.backtest_data import Replay
 from btc_pipeline.pipeline.backtest_request import Plan
 from btc_pipeline.storage.backtests import Tables
 from btc_pipeline.storage.decisions import decisions_table
-from btc_pipeline.storage.times import to_datetime, to_timestamps
-from btc_pipeline.strategies.base import TargetArray
+from btc_pipeline.storage.times import to_timestamps
 from btc_pipeline.strategies.decisions import Decisions
 
-LONG_HOLE: Final = MINUTES_PER_DAY
-"""A gap of more minutes is told in the report's head."""
+if TYPE_CHECKING:
+    from btc_pipeline.backtest.report import Report
 
-MADE, DECIDED, TRADED = 0.2, 0.6, 0.9
+MADE: Final = 0.2
+DECIDED: Final = 0.6
+TRADED: Final = 0.9
 """How far a run is when its bars are made, its targets known, its trades done."""
 
 
@@ -33,35 +33,67 @@ class Result:
     """What became of a run.
 
     Attributes:
-        data, targets: what was traded.
+        data: what was traded.
         decisions: those where the target changes.
-        results: figures and the report's head, as JSON has them.
+        warmed: how many decisions saw bars of the warm-up's source.
     """
 
+    plan: Plan
     data: MarketData
-    targets: TargetArray
     decisions: Decisions
-    outcome: Outcome
-    results: Mapping[str, Any]
+    report: Report
+    warmed: int
 
     @property
     def result_hash(self) -> str:
-        return self.outcome.trades.result_hash
+        return self.report.outcome.trades.result_hash
+
+    @property
+    def head(self) -> list[str]:
+        """What must be known before the figures are read."""
+        warm = f"{self.warmed:,} decisions saw bars of another venue (warm-up)."
+        return [*self.report.head, *([warm] if self.warmed else [])]
+
+    @property
+    def results(self) -> dict[str, Any]:
+        """The figures, as JSON has them; money in quote currency, returns as fractions, undefined is null."""
+        report, outcome = self.report, self.report.outcome
+        return {
+            "head": self.head,
+            "bars": outcome.bars,
+            "days": len(self.data.days),
+            "metrics": report.metrics._asdict(),
+            "stress": report.stress._asdict(),
+            "buy_and_hold": report.buy_and_hold._asdict(),
+            "slippage_bps": report.slippage_bps,
+            "stress_slippage_bps": report.stress_slippage_bps,
+            "break_even_bps": report.break_even_bps,
+            "base": {
+                "start": report.stack.start,
+                "end": report.stack.end,
+                "total_return": report.stack.total_return,
+            },
+            "monthly_returns": [asdict(month) for month in report.monthly],
+            "cancelled": {reason.name.lower(): count for reason, count in report.cancelled.items()},
+            "funding_included": report.funding_included,
+            "warmed": self.warmed,
+        }
 
     @property
     def trades(self) -> pa.Table:
         """Round trips with the columns of `backtest_trades`."""
-        return trades_table(self.outcome.trades)
+        return trades_table(self.report.outcome.trades)
 
     @property
     def equity(self) -> pa.Table:
         """Equity at the start and at midnights with the columns of `backtest_equity`."""
-        return equity_table(self.data, self.outcome.equity)
+        return equity_table(self.data, self.report)
 
-    def tables(self, plan: Plan) -> Tables:
+    @property
+    def tables(self) -> Tables:
         """All that is stored beside the run's row."""
-        one = plan.one
-        who = (plan.symbol, one.interval.name, one.strategy.name, one.parameters)
+        one = self.plan.one
+        who = (self.plan.symbol, one.interval.name, one.strategy.name, one.parameters)
         return Tables(self.trades, self.equity, decisions_table(*who, self.decisions))
 
 
@@ -71,40 +103,15 @@ def compute(plan: Plan, replay: Replay, progress: Callable[[float], None]) -> Re
     Raises:
         UserError: there is no bar in the days, or the strategy gave an answer that cannot be used.
     """
-    from btc_pipeline.backtest import metrics
+    from btc_pipeline.backtest.report import backtest
 
     data = replay.data
     progress(MADE)
     targets, warmed, decisions = plan.one.changes(replay.frames, replay.scope.slots, replay.warm_bars)
     progress(DECIDED)
-    outcome = simulate(data, targets, plan.account)
-    figures = metrics.measure(
-        outcome.equity,
-        outcome.trades.profit[outcome.trades.closed],
-        outcome.bars,
-        outcome.bars_held,
-        outcome.turnover,
-        outcome.fees,
-        outcome.funding,
-    )
+    report = backtest(data, targets, plan.account)
     progress(TRADED)
-    results = {"head": head(replay, int(warmed.sum())), "metrics": metrics.metrics_of(figures)._asdict()}
-    return Result(data, targets, decisions, outcome, results)
-
-
-def head(replay: Replay, warmed: int) -> list[str]:
-    """What must be known before the figures are read."""
-    said = []
-    holes = replay.holes(LONG_HOLE)
-    for start, end in holes.pairs():
-        days = (end - start) / MINUTES_PER_DAY
-        said.append(
-            f"no minutes from {to_datetime(start):%Y-%m-%d %H:%M} to {to_datetime(end):%Y-%m-%d %H:%M}: {days:.1f} days"
-        )
-    source = replay.scope.warm
-    if warmed and source is not None:
-        said.append(f"{warmed:,} decisions saw bars of {source.instrument.symbol} (warm-up)")
-    return said
+    return Result(plan, data, decisions, report, int(warmed.sum()))
 
 
 def trades_table(trades: Trades) -> pa.Table:
@@ -126,17 +133,14 @@ def trades_table(trades: Trades) -> pa.Table:
     )
 
 
-def equity_table(data: MarketData, equity: Float64Array) -> pa.Table:
-    """Equity with the columns of `backtest_equity`; `equity` is float64[d + 1]."""
-    time = np.append(data.days.start * MINUTES_PER_DAY, data.midnight)
-    price = np.append(data.bars.open[0], data.mark)
-    # A loss of everything leaves no highest equity but the first.
-    highest = np.maximum.accumulate(equity)
+def equity_table(data: MarketData, report: Report) -> pa.Table:
+    """Equity with the columns of `backtest_equity`, at the start and at every midnight that ends a day."""
+    equity = report.outcome.equity
     return pa.table(
         {
-            "time": to_timestamps(time),
+            "time": to_timestamps(np.append(data.days.start * MINUTES_PER_DAY, data.midnight)),
             "equity": equity,
-            "equity_base": pa.array(equity / price, from_pandas=True),
-            "drawdown": equity / highest - 1.0,
+            "equity_base": pa.array(report.stack.equity, from_pandas=True),
+            "drawdown": equity / np.maximum.accumulate(equity) - 1.0,
         }
     )

@@ -212,5 +212,5 @@ def _complete(database: Database, found: _Found, log: RunLog, progress: Progress
     result = compute(plan, found.replay, tell)
     keys = Keys(found.run_key, found.lookup_key, result.result_hash)
     with database.arrow() as cursor:
-        store_result(cursor, log.run, keys, prepared.configuration, result.results, result.tables(plan))
+        store_result(cursor, log.run, keys, prepared.configuration, result.results, result.tables)
     progress(1.0)
