@@ -8,10 +8,11 @@ from random import Random
 from btc_pipeline.collector.cross_check import CrossCheck
 from btc_pipeline.collector.landing import Lander
 from btc_pipeline.collector.metrics import Metrics
-from btc_pipeline.collector.service import Collector, Venue
+from btc_pipeline.collector.service import Collector
 from btc_pipeline.collector.spool import Spool
 from btc_pipeline.collector.store import MinuteStore
 from btc_pipeline.collector.trade_writer import TradeWriter
+from btc_pipeline.collector.venue import Venue
 from btc_pipeline.exchanges.venues import require_provider
 from btc_pipeline.market.basis import Comparison
 from btc_pipeline.market.instruments import split_symbol

@@ -6,7 +6,6 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
 from random import Random
 from typing import Any, Final, Literal
 
@@ -26,14 +25,8 @@ from btc_pipeline.collector.store import CollectorState, MinuteStore
 from btc_pipeline.collector.symbol import CONFIRM_AFTER_SECONDS, SymbolCollector
 from btc_pipeline.collector.symbol_trades import SymbolTrades
 from btc_pipeline.collector.trade_writer import TradeWriter
-from btc_pipeline.exchanges.base import (
-    Coin,
-    RateLimitedError,
-    VenueError,
-    VenueRefusedError,
-    VenueRest,
-    VenueStream,
-)
+from btc_pipeline.collector.venue import Venue, VenueState, is_answer, pause_of
+from btc_pipeline.exchanges.base import Coin, VenueError
 from btc_pipeline.market.gaps import GapReason
 from btc_pipeline.market.instruments import split_symbol
 from btc_pipeline.timing.clock import Clock
@@ -47,31 +40,6 @@ FIRST_REPAIR_SECONDS: Final = 20.0
 STOP_SECONDS: Final = 5.0
 LEAVE_SECONDS: Final = 1.0
 """With a server that hangs not even a cancellation is done at once; all of the end takes less than ten seconds."""
-ANSWERED_WITHIN_SECONDS: Final = 120.0
-LONG_PAUSE_SECONDS: Final = 60.0
-NO_INTERNET: Final = "Without the internet: btc-pipeline up --feed replay"
-
-
-@dataclass(frozen=True, slots=True)
-class Venue:
-    """One venue's two clients, and the symbols to collect there."""
-
-    name: str
-    rest: VenueRest
-    stream: VenueStream
-    symbols: tuple[str, ...]
-
-
-@dataclass
-class VenueState:
-    """How the connection to a venue is."""
-
-    connection: str = "connecting"
-    message: str = "starting"
-    connected_at: float | None = None
-    rest_answered_at: float | None = None
-    said: str = ""
-    paused_until: float = 0.0
 
 
 class Collector:
@@ -119,7 +87,7 @@ class Collector:
             self._sink.watch(cross_check.told)
         self._feeds: dict[str, SymbolCollector] = {}
         self._clocks = {venue.name: ExchangeClock(clock) for venue in venues}
-        self._states = {venue.name: VenueState() for venue in venues}
+        self._states = {venue.name: VenueState(venue, clock, feed, announce) for venue in venues}
         self._stop = asyncio.Event()
         self._started_at = clock.now()
         self._process = f"{socket.gethostname()}/{os.getpid()}"
@@ -182,7 +150,7 @@ class Collector:
 
     async def _collect(self, venue: Venue) -> None:
         coins = await self._resolve(venue)
-        clock = self._clocks[venue.name]
+        clock, state = self._clocks[venue.name], self._states[venue.name]
         feeds = {}
         for symbol, coin in coins.items():
             scale = await self._sink.widen(symbol, coin.scale)
@@ -197,8 +165,8 @@ class Collector:
             Backoff(self._random),
             self._metrics,
             catch_up=lambda feed: self._catch_up(venue, feed),
-            rest_answers=lambda: self._rest_answers(venue),
-            state=lambda connection, message: self._turn(venue, connection, message),
+            rest_answers=state.rest_answers,
+            state=state.turn,
         )
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(connection.run())
@@ -222,16 +190,16 @@ class Collector:
         Raises:
             UserError: the venue has no such coin.
         """
-        backoff = Backoff(self._random)
+        backoff, state = Backoff(self._random), self._states[venue.name]
         while True:
             try:
                 listed = await venue.rest.coins([split_symbol(symbol)[1] for symbol in venue.symbols])
             except VenueError as error:
-                self._turn(venue, "connecting" if _pause(error) else "unreachable", str(error))
-                self._say_pause(venue, error)
-                await self._clock.sleep(max(backoff.next(answers=_is_answer(error)), _pause(error)))
+                state.turn("connecting" if pause_of(error) else "unreachable", str(error))
+                state.say_pause(error)
+                await self._clock.sleep(max(backoff.next(answers=is_answer(error)), pause_of(error)))
             else:
-                self._answered(venue)
+                state.answered()
                 return resolve(venue.name, venue.symbols, listed)
 
     async def _catch_up(self, venue: Venue, feed: SymbolCollector) -> None:
@@ -244,11 +212,11 @@ class Collector:
         except VenueError as error:
             log.warning("not caught up yet", symbol=feed.symbol, reason=str(error))
         else:
-            self._answered(venue)
+            self._states[venue.name].answered()
 
     async def _confirm(self, venue: Venue, feed: SymbolCollector) -> None:
         """Looks at REST five seconds after each minute, and again soon if it did not answer."""
-        clock, backoff = self._clocks[venue.name], Backoff(self._random)
+        clock, state, backoff = self._clocks[venue.name], self._states[venue.name], Backoff(self._random)
         while True:
             now = clock.now()
             due = ((now - CONFIRM_AFTER_SECONDS) // 60 + 1) * 60 + CONFIRM_AFTER_SECONDS
@@ -259,15 +227,15 @@ class Collector:
                 except VenueError as error:
                     self._metrics.rest_requests.labels(venue.name, "failed").inc()
                     log.warning("REST", symbol=feed.symbol, reason=str(error))
-                    if _is_answer(error):
-                        self._answered(venue)
-                    self._say_pause(venue, error)
+                    if is_answer(error):
+                        state.answered()
+                    state.say_pause(error)
                     # However long it has been away: that it is back is noticed here, and the stream dialled then.
-                    await self._clock.sleep(max(1.0 + backoff.next(answers=True), _pause(error)))
+                    await self._clock.sleep(max(1.0 + backoff.next(answers=True), pause_of(error)))
                 else:
                     break
             self._metrics.rest_requests.labels(venue.name, "answered").inc()
-            self._answered(venue)
+            state.answered()
             backoff = Backoff(self._random)
 
     async def _repair(self, venue: Venue, feed: SymbolCollector) -> None:
@@ -335,16 +303,6 @@ class Collector:
                 "collector: the spool is full: its oldest minutes are kept, newer ones are not. Bring the database back"
             )
 
-    def _say_pause(self, venue: Venue, error: VenueError) -> None:
-        """Once for each pause that a user would notice."""
-        state, seconds = self._states[venue.name], _pause(error)
-        now = self._clock.now()
-        if seconds >= LONG_PAUSE_SECONDS and now >= state.paused_until:
-            state.paused_until = now + seconds
-            self._announce(
-                f"collector: {venue.name} wants fewer requests ({error}): its REST is asked again in {seconds:.0f} s"
-            )
-
     async def _save_states(self) -> None:
         now = self._clock.now()
         for venue in self._venues:
@@ -382,31 +340,6 @@ class Collector:
             exchange_at=clock.now(),
         )
 
-    def _answered(self, venue: Venue) -> None:
-        self._states[venue.name].rest_answered_at = self._clock.monotonic()
-
-    def _rest_answers(self, venue: Venue) -> bool:
-        at = self._states[venue.name].rest_answered_at
-        return at is not None and self._clock.monotonic() - at < ANSWERED_WITHIN_SECONDS
-
-    def _turn(self, venue: Venue, connection: str, message: str) -> None:
-        """A new state of a venue's connection; what a user wants to know is said once."""
-        state = self._states[venue.name]
-        if connection == "streaming":
-            state.connected_at = self._clock.now()
-        state.connection, state.message = connection, message
-        replay = self._feed == "replay"
-        name = f"{venue.name} (REPLAY)" if replay else venue.name
-        hint = "" if replay else f" {NO_INTERNET}"
-        lines = {
-            "streaming": f"collector: collecting {', '.join(venue.symbols)} from {name}",
-            "rest_only": f"collector: {name}: {message}",
-            "unreachable": f"collector: {name} cannot be reached ({message}); trying again.{hint}",
-        }
-        if connection in lines and connection != state.said:
-            state.said = connection
-            self._announce(lines[connection])
-
 
 async def _for_a_moment(work: Coroutine[Any, Any, None]) -> None:
     """Does work of the end, as far as it is done in LEAVE_SECONDS."""
@@ -416,13 +349,3 @@ async def _for_a_moment(work: Coroutine[Any, Any, None]) -> None:
         task.cancel()
     elif (error := task.exception()) is not None:
         log.warning("not done at the end", reason=str(error))
-
-
-def _pause(error: VenueError) -> float:
-    """For how many seconds the venue wants no request."""
-    return error.retry_after or 0.0 if isinstance(error, RateLimitedError) else 0.0
-
-
-def _is_answer(error: VenueError) -> bool:
-    """Whether the exchange said something, though not what was hoped for."""
-    return isinstance(error, RateLimitedError | VenueRefusedError)

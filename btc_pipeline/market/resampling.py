@@ -133,7 +133,8 @@ def _sum(values: Float64Array, first: Int64Array, decimals: int) -> Float64Array
     if float(np.add.reduceat(values, first).max()) * 10.0**decimals < SAFE_SUM:
         return from_ticks(np.add.reduceat(ticks, first), decimals)
     # A month of the largest markets, in quote currency with eight decimals, is more than 64 bits hold.
-    high, low = (np.add.reduceat(part, first).tolist() for part in (ticks >> HALF_BITS, ticks & ((1 << HALF_BITS) - 1)))
+    halves = (ticks >> HALF_BITS, ticks & ((1 << HALF_BITS) - 1))
+    high, low = (np.add.reduceat(half, first).tolist() for half in halves)
     return (
         np.array([float((top << HALF_BITS) + bottom) for top, bottom in zip(high, low, strict=True)]) / 10.0**decimals
     )

@@ -236,7 +236,7 @@ def test_no_spans_vouch_for_nothing():
 def test_a_month_whose_quote_volume_is_more_than_64_bits_of_ticks_is_exact():
     """Fifteen digits a minute, eight decimals: some 4.4e11 in a month of the largest markets."""
     month = Interval.parse("1M")
-    start = month.open(month.slot(29_000_000))
+    start = month.open(month.slot(29_050_000))
     rows = 43_000
     quote = np.full(rows, 9_999_999.12345678)
     quote[1::2] = 9_999_998.87654321
