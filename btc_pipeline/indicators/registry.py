@@ -12,7 +12,7 @@ from btc_pipeline.errors import UnknownNameError
 from btc_pipeline.indicators import moving_averages, oscillators, volatility, volume
 from btc_pipeline.indicators.base import Indicator, Series
 from btc_pipeline.indicators.parameters import Number, resolve
-from btc_pipeline.indicators.windows import lookback_slots, reaches_first, usable_bars
+from btc_pipeline.indicators.windows import has_window, lookback_slots, reaches_first, usable_bars
 from btc_pipeline.market.candles import BoolArray, Candles
 
 INDICATORS: Final[Mapping[str, Indicator]] = MappingProxyType(
@@ -117,7 +117,7 @@ class IndicatorSpec:
 
     def has_value(self, bars: Candles) -> BoolArray:
         """Where `compute` gives a value, bool[n], at less cost."""
-        return usable_bars(bars, self.window, self.warm_up) > 0
+        return has_window(bars, self.window, self.warm_up)
 
     def reaches_first(self, bars: Candles, first: int) -> BoolArray:
         """Which of its values rest on one of the `first` bars, bool[n]."""

@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from btc_pipeline.indicators.memo import remembered
+from btc_pipeline.indicators.memo import remembered, scratch
 from btc_pipeline.market.candles import BoolArray, Candles, Float64Array
 from btc_pipeline.market.intervals import Int64Array
 
@@ -60,20 +61,35 @@ def full_windows(bars: Candles, window: int) -> BoolArray:
     return longest >= window
 
 
-def _longest(bars: Candles, allowed: int) -> Int64Array:
-    """How many bars up to each lack at most so many slots, and hold at most so many bars not usable. int64[n]."""
+def has_window(bars: Candles, window: int, warm_up: int) -> BoolArray:
+    """Where `usable_bars` finds any, bool[n], at less cost."""
+    return full_windows(bars, window) if warm_up == window else usable_bars(bars, window, warm_up) > 0
+
+
+def _longest(bars: Candles, allowed: int) -> NDArray[np.int32]:
+    """How many bars up to each lack at most so many slots, and hold at most so many bars not usable. int32[n]."""
     missing_before, unusable_before = _counts(bars)
-    first = np.maximum(
-        np.searchsorted(missing_before, missing_before - allowed),
-        np.searchsorted(unusable_before, unusable_before[1:] - allowed),
-    )
-    return np.arange(1, len(bars) + 1) - first
+    first = np.maximum(_first_within(missing_before, allowed), _first_within(unusable_before, allowed)[1:])
+    return (np.arange(1, len(bars) + 1) - first).astype(np.int32)
+
+
+def _first_within(counts: Int64Array, allowed: int) -> Int64Array:
+    """Of each of n ascending counts the row of the first one that is at most so much smaller, int64[n]."""
+    # Holes are few: only where a count steps up is there anything to search.
+    starts = np.flatnonzero(np.diff(counts, prepend=counts[:1] - 1))
+    steps = counts[starts]
+    first = starts[np.searchsorted(steps, steps - allowed)]
+    return np.repeat(first, np.diff(starts, append=len(counts)))
 
 
 def _counts(bars: Candles) -> tuple[Int64Array, Int64Array]:
     """Slots missing before each bar (int64[n]), bars not usable before each of them and the end (int64[n + 1])."""
-    missing = bars.slot - np.arange(len(bars), dtype=np.int64)
-    return missing, np.concatenate((np.zeros(1, np.int64), np.cumsum(~bars.usable, dtype=np.int64)))
+
+    def count() -> tuple[Int64Array, Int64Array]:
+        missing = bars.slot - np.arange(len(bars), dtype=np.int64)
+        return missing, np.concatenate((np.zeros(1, np.int64), np.cumsum(~bars.usable, dtype=np.int64)))
+
+    return remembered(bars, "counts", count)
 
 
 def reaches_first(used: Int64Array, first: int) -> BoolArray:
@@ -91,11 +107,19 @@ def lookback_slots(window: int) -> int:
     return window + max(LEAST_SLACK, window // SLACK_DIVISOR)
 
 
-def trailing_close_sum(bars: Candles, length: int) -> tuple[Int64Array, Int64Array]:
-    """The closes in ticks, and the sum of the last `length` of them up to each as in `trailing_sum`; int64[n] each."""
-    ticks = remembered(bars, "close_ticks", lambda: bars.close_ticks)
-    total = remembered(bars, "close_total", lambda: _running_total(ticks))
-    return ticks, _differences(total, length)
+def close_against_mean(bars: Candles, length: int) -> NDArray[np.int8]:
+    """The sign of close - mean of the last `length` closes, int8[n]; the first length - 1 are 0 and mean nothing.
+
+    Exact: that of close * length - sum in integers.
+    """
+    ticks, total = _close_totals(bars)
+    side = np.zeros(len(ticks), np.int8)
+    n = max(len(ticks) - length + 1, 0)
+    if n:
+        scaled = np.multiply(ticks[length - 1 :], length, out=scratch("scaled", n))
+        sums = np.subtract(total[length:], total[:n], out=scratch("sums", n))
+        np.subtract((scaled > sums).view(np.int8), (scaled < sums).view(np.int8), out=side[length - 1 :])
+    return side
 
 
 def trailing_sum(ticks: Int64Array, length: int) -> Int64Array:
@@ -104,22 +128,30 @@ def trailing_sum(ticks: Int64Array, length: int) -> Int64Array:
     Exact if the sum of one window fits 64 bits, as 500 prices of 15 digits do: the running total may wrap, and its
     differences are right all the same.
     """
-    return _differences(_running_total(ticks), length)
+    return _differences(_running_total(ticks), length, out=np.empty(len(ticks), np.int64))
+
+
+def _close_totals(bars: Candles) -> tuple[Int64Array, Int64Array]:
+    """The closes in ticks (int64[n]), and their running total (int64[n + 1])."""
+    ticks = remembered(bars, "close_ticks", lambda: bars.close_ticks)
+    return ticks, remembered(bars, "close_total", lambda: _running_total(ticks))
 
 
 def _running_total(ticks: Int64Array) -> Int64Array:
     return np.concatenate((np.zeros(1, np.int64), np.cumsum(ticks, dtype=np.int64)))
 
 
-def _differences(total: Int64Array, length: int) -> Int64Array:
-    sums = np.zeros(len(total) - 1, dtype=np.int64)
-    sums[length - 1 :] = total[length:] - total[:-length]
-    return sums
+def _differences(total: Int64Array, length: int, out: Int64Array) -> Int64Array:
+    out[: length - 1] = 0
+    if length <= len(out):
+        np.subtract(total[length:], total[:-length], out=out[length - 1 :])
+    return out
 
 
 def trailing_close_mean(bars: Candles, length: int) -> Float64Array:
     """The mean of the last `length` closes, float64[n], as `trailing_mean`."""
-    return trailing_close_sum(bars, length)[1].astype(np.float64) / float(length * 10**bars.scale.price)
+    sums = _differences(_close_totals(bars)[1], length, out=scratch("sums", len(bars)))
+    return sums / float(length * 10**bars.scale.price)
 
 
 def trailing_mean(ticks: Int64Array, length: int, decimals: int) -> Float64Array:

@@ -9,17 +9,18 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 
 from btc_pipeline.errors import UserError
 from btc_pipeline.indicators.base import Series
+from btc_pipeline.indicators.memo import remembered, remembered_lately
 from btc_pipeline.indicators.registry import IndicatorSpec
 from btc_pipeline.indicators.windows import full_windows, lookback_slots
 from btc_pipeline.market.candles import BoolArray, Candles, Float64Array
 from btc_pipeline.market.intervals import MINUTES_PER_DAY, Int64Array, Interval
-from btc_pipeline.market.warm_up import WarmBars, splice
+from btc_pipeline.market.warm_up import Spliced, WarmBars, splice
 from btc_pipeline.strategies.base import (
     FLAT,
     LONG,
@@ -150,25 +151,34 @@ class StrategyOnInterval:
         changed = np.append(np.ones(min(1, len(rows)), np.bool_), target[1:] != target[:-1])
         return target, judged.saw_warm[rows], self._decisions(judged, rows[changed])
 
-    def targets(self, frames: Mapping[Interval, Candles]) -> TargetArray:
+    def targets(self, frames: Mapping[Interval, Candles], warm_bars: WarmBars | None = None) -> TargetArray:
         """The targets of `decide` at every bar of `frames` of its own interval, int8[n], and nothing else of it."""
+        if warm_bars is None:
+            return self._targets(frames)
+        warmed = remembered(frames[self.interval], ("warmed", id(warm_bars)), lambda: _Warmed.of(frames, warm_bars))
+        both = warmed.spliced[self.interval]
+        before = self._targets(frames)[: both.own_first] if both.own_first else np.empty(0, np.int8)
+        return np.concatenate((before, self._targets(warmed.frames)[both.warm :]))
+
+    def _targets(self, frames: Mapping[Interval, Candles]) -> TargetArray:
         bars = frames[self.interval]
         wanted = self.strategy.targets(View(bars, _Lazily(self, frames)), self.parameters)
         if len(wanted) != len(bars):
             raise UserError(f"strategy {self.strategy.name!r} answered for {len(wanted)} bars instead of {len(bars)}.")
         target = self._on_its_side(wanted)
+        refused = ~bars.usable
         specs = self.specs()
         for name, given in self.strategy.inputs(self.parameters).items():
             if given.required:
                 spec, interval = specs[name]
                 present = spec.has_value(frames[interval])
                 if interval != self.interval:
-                    at, seen = _last_closed(frames[interval], bars.close_time)
+                    at, seen = _last_closed(frames[interval], bars)
                     present = seen & present[at] if len(present) else seen
-                target[~present] = NO_OPINION
+                refused |= ~present
         if self.strategy.lookback:
-            target[~full_windows(bars, self.strategy.lookback + 1)] = NO_OPINION
-        target[~bars.usable] = NO_OPINION
+            refused |= ~full_windows(bars, self.strategy.lookback + 1)
+        target[refused] = NO_OPINION
         return target
 
     def _judged(self, frames: Mapping[Interval, Candles], warm_bars: WarmBars | None) -> Judged:
@@ -222,26 +232,22 @@ class StrategyOnInterval:
 
         The type of the first decision behind `until` follows from the symbol's own one before it.
         """
-        until, source = warm_bars.warm_up.until, warm_bars.warm_up.source
-        spliced = {interval: splice(own, warm_bars.bars.get(interval), until) for interval, own in frames.items()}
-        warm = {interval: one.warm for interval, one in spliced.items()}
-        both = spliced[self.interval]
-        later = self._judge({interval: one.bars for interval, one in spliced.items()}, warm).take(
-            slice(both.warm, None)
-        )
-        later.reasons.append((later.saw_warm, f"saw bars of {source}"))
+        warmed = _Warmed.of(frames, warm_bars)
+        warm = {interval: one.warm for interval, one in warmed.spliced.items()}
+        both = warmed.spliced[self.interval]
+        later = self._judge(warmed.frames, warm).take(slice(both.warm, None))
+        later.reasons.append((later.saw_warm, f"saw bars of {warm_bars.warm_up.source}"))
         if not both.own_first:
             return replace(later, bars=frames[self.interval])
         return self._judge(frames).take(slice(0, both.own_first)).then(later, frames[self.interval])
 
     def _warmed(self, frames: Mapping[Interval, Candles], warm: Mapping[Interval, int]) -> dict[str, BoolArray]:
         """Of every input, at which bars its value rests on another venue's."""
-        close_time = frames[self.interval].close_time
         found = {}
         for name, (spec, interval) in self.specs().items():
             mask = spec.reaches_first(frames[interval], warm.get(interval, 0))
             if interval != self.interval:
-                at, seen = _last_closed(frames[interval], close_time)
+                at, seen = _last_closed(frames[interval], frames[self.interval])
                 mask = seen & mask[at] if len(mask) else seen
             found[name] = mask
         return found
@@ -298,6 +304,21 @@ class StrategyOnInterval:
         return target, confidence, [*refusals, *spoken]
 
 
+@dataclass(frozen=True, slots=True)
+class _Warmed:
+    """Bars of every interval with the source's in front, and the warm-up that they are made by."""
+
+    warm_bars: WarmBars
+    spliced: dict[Interval, Spliced]
+    frames: dict[Interval, Candles]
+
+    @classmethod
+    def of(cls, frames: Mapping[Interval, Candles], warm_bars: WarmBars) -> Self:
+        until = warm_bars.warm_up.until
+        spliced = {interval: splice(own, warm_bars.bars.get(interval), until) for interval, own in frames.items()}
+        return cls(warm_bars, spliced, {interval: one.bars for interval, one in spliced.items()})
+
+
 DECISION_TYPES: Final = tuple(DecisionType)
 
 
@@ -349,28 +370,45 @@ def _seen_at(
     bars: Candles, frames: Mapping[Interval, Candles], spec: IndicatorSpec, interval: Interval
 ) -> dict[str, Series]:
     """An input's outputs as seen at the close of every bar."""
-    outputs = spec.compute(frames[interval])
-    return dict(outputs) if interval == bars.interval else _as_of_close(outputs, frames[interval], bars.close_time)
+    outputs = remembered_lately(frames[interval], spec, lambda: spec.compute(frames[interval]), _bytes)
+    seen = dict(outputs) if interval == bars.interval else _as_of_close(outputs, frames[interval], bars)
+    for one in seen.values():
+        # A strategy must not change what its snapshot will say, or what other parameters see.
+        one.value.flags.writeable = False
+    return seen
 
 
-def _as_of_close(outputs: Mapping[str, Series], bars: Candles, close_time: Int64Array) -> dict[str, Series]:
+def _bytes(outputs: Mapping[str, Series]) -> int:
+    return sum(one.value.nbytes + one.settled.nbytes for one in outputs.values())
+
+
+def _as_of_close(outputs: Mapping[str, Series], other: Candles, bars: Candles) -> dict[str, Series]:
     """Another interval's series as known at each close: of its last closed bar, if that one is recent and usable."""
-    at, seen = _last_closed(bars, close_time)
-    if not len(bars):
-        return {name: Series(np.full(len(close_time), np.nan), seen) for name in outputs}
+    at, seen = _last_closed(other, bars)
+    if not len(other):
+        return {name: Series(np.full(len(bars), np.nan), seen) for name in outputs}
     return {
         name: Series(np.where(seen, one.value[at], np.nan), seen & one.settled[at]) for name, one in outputs.items()
     }
 
 
-def _last_closed(bars: Candles, close_time: Int64Array) -> tuple[Int64Array, BoolArray]:
-    """The row of the last bar that closed by each time, and whether it is recent and usable. int64[n], bool[n]."""
-    if not len(bars):
+def _last_closed(other: Candles, bars: Candles) -> tuple[Int64Array, BoolArray]:
+    """Of each bar the row of another interval's last bar that closed by its close, and whether that one is recent and
+    usable. int64[n], bool[n].
+    """
+    _, at, seen = remembered(
+        other, ("last closed", id(bars)), lambda: (bars, *_find_last_closed(other, bars.close_time))
+    )
+    return at, seen
+
+
+def _find_last_closed(other: Candles, close_time: Int64Array) -> tuple[Int64Array, BoolArray]:
+    if not len(other):
         return np.zeros(len(close_time), np.int64), np.zeros(len(close_time), np.bool_)
-    last = np.searchsorted(bars.close_time, close_time, side="right") - 1
+    last = np.searchsorted(other.close_time, close_time, side="right") - 1
     at = np.maximum(last, 0)
-    age = bars.interval.slot(close_time) - 1 - bars.slot[at]
-    return at, (last >= 0) & (age <= MAX_AGE_SLOTS) & bars.usable[at]
+    age = other.interval.slot(close_time) - 1 - other.slot[at]
+    return at, (last >= 0) & (age <= MAX_AGE_SLOTS) & other.usable[at]
 
 
 def _check(opinions: Opinions, n: int, name: str) -> None:

@@ -31,8 +31,9 @@ class MovingAverage(Strategy):
         return {"ma": Input("sma", {"period": p["period"]})}
 
     def targets(self, view: View, p: Parameters) -> TargetArray:
-        side = sma_side(view.bars, int(p["period"]))
-        return np.where(side == 0, np.int8(NO_OPINION), side)
+        target = sma_side(view.bars, int(p["period"]))
+        target[target == 0] = NO_OPINION
+        return target
 
     def decide(self, view: View, p: Parameters) -> Opinions:
         side = sma_side(view.bars, int(p["period"]))
