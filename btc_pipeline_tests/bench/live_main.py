@@ -19,6 +19,7 @@ from btc_pipeline_tests.bench import (
     part_live_replay,
     part_live_restart,
     part_live_stack,
+    part_live_venues,
 )
 from btc_pipeline_tests.bench.figures import Figure
 from btc_pipeline_tests.bench.live_stack import LiveSpace, live_space
@@ -34,6 +35,7 @@ PARTS: Final[dict[str, Callable[[LiveSpace], list[Figure]]]] = {
     "replay": part_live_replay.run,
     "archive": part_live_archive.run,
     "fresh": part_live_fresh.run,
+    "venues": part_live_venues.run,
 }
 
 
