@@ -9,7 +9,18 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from btc_pipeline.cli import collecting, database, downloading, health, importing, materializing, replaying, services
+from btc_pipeline.cli import (
+    backtest_runs,
+    backtesting,
+    collecting,
+    database,
+    downloading,
+    health,
+    importing,
+    materializing,
+    replaying,
+    services,
+)
 from btc_pipeline.cli.console import errors
 from btc_pipeline.cli.options import FeedOption
 from btc_pipeline.errors import UserError
@@ -25,6 +36,8 @@ app.command("health")(health.health)
 app.command("import-candles")(importing.import_candles)
 app.command("download")(downloading.download)
 app.command("materialize")(materializing.materialize)
+app.command("backtest")(backtesting.backtest)
+app.add_typer(backtest_runs.app, name="backtests")
 app.command("collect")(collecting.collect)
 app.command("replay-exchange")(replaying.replay_exchange)
 app.command("exec", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(services.execute)

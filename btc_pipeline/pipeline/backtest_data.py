@@ -45,7 +45,7 @@ class Scope:
         lookbacks: slots of every interval up to and including the last closed one (`StrategyOnInterval.lookbacks`; of
             several strategies the longest).
         days: those that are traded, since 1970-01-01.
-        first_day: of the symbol's stored minutes.
+        stored: the days from the symbol's first stored minute to its last.
         warm_up: the symbol's, if it has one; `source`: its instrument, if anything is stored under it.
     """
 
@@ -53,7 +53,7 @@ class Scope:
     interval: Interval
     lookbacks: Mapping[Interval, int]
     days: range
-    first_day: int
+    stored: range
     warm_up: WarmUp | None = None
     source: Instrument | None = None
 
@@ -77,7 +77,7 @@ class Scope:
     @property
     def own_days(self) -> range:
         """The symbol's days that are read."""
-        return range(max(self._first_day(self.slots.start), min(self.first_day, self.days.start)), self.days.stop)
+        return range(max(self._first_day(self.slots.start), min(self.stored.start, self.days.start)), self.days.stop)
 
     @property
     def warm(self) -> Source | None:
@@ -167,9 +167,10 @@ class Replay:
         scope, own = self.scope, self.frames[self.scope.interval]
         bars = own.between(scope.interval.open(scope.slots.start), scope.days.stop * MINUTES_PER_DAY)
         if not len(bars):
-            first, last = to_date(scope.days.start), to_date(scope.days.stop - 1)
+            first, last, *stored = map(to_date, (scope.days[0], scope.days[-1], scope.stored[0], scope.stored[-1]))
             raise UserError(
-                f"{scope.instrument.symbol} has no bar of {scope.interval} from {first} to {last}: use another range.",
+                f"start {first}: {scope.instrument.symbol} has no bar of {scope.interval} from then to {last}, a hole "
+                f"in its minutes from {stored[0]} to {stored[1]}: use another range.",
                 field="start",
             )
         return MarketData(

@@ -132,13 +132,18 @@ class DataRange:
     today: int
 
     @property
+    def days(self) -> range:
+        """The days from the first minute to the last."""
+        return range(self.first // MINUTES_PER_DAY, self.last // MINUTES_PER_DAY + 1)
+
+    @property
     def end(self) -> int:
         """The day after the last closed day that has minutes."""
-        return min(self.today, self.last // MINUTES_PER_DAY + 1)
+        return min(self.today, self.days.stop)
 
     def words(self) -> str:
-        first, last = to_date(self.first // MINUTES_PER_DAY), to_date(self.last // MINUTES_PER_DAY)
-        return f"there are minutes from {first} to {last}"
+        """What range has data."""
+        return f"there are minutes from {to_date(self.days.start)} to {to_date(self.days.stop - 1)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,9 +195,9 @@ def days_of(request: BacktestRequest, data: DataRange) -> range:
             f"start {request.start} is not before end {to_date(end)}: the end is the day after the last.", field="start"
         )
     if nothing:
-        until = "" if request.end is None else f" to {request.end - timedelta(days=1)}"
+        until = "on" if request.end is None else f"to {request.end - timedelta(days=1)}"
         raise UserError(
-            f"start {request.start}: {request.symbol} has no minutes{until}; {data.words()}.", field="start"
+            f"start {request.start}: {request.symbol} has no minutes from then {until}; {data.words()}.", field="start"
         )
     return range(first, end)
 

@@ -87,22 +87,23 @@ def prepare(cursor: Cursor, settings: Settings, request: BacktestRequest, *, now
     if bounds is None:
         raise UserError(f"symbol {instrument.symbol!r} has no minutes yet.", field="symbol")
     today = (int(time.time()) // 60 if now is None else now) // MINUTES_PER_DAY
-    plan = plan_backtest(request, settings, DataRange(*bounds, today))
+    data = DataRange(*bounds, today)
+    plan = plan_backtest(request, settings, data)
     sources = {one.symbol: one for one in read_instruments(cursor)} if settings.warm_ups else {}
-    return Prepared(request, plan, scope_of(plan, settings, instrument, bounds[0], sources))
+    return Prepared(request, plan, scope_of(plan, settings, instrument, data, sources))
 
 
 def scope_of(
-    plan: Plan, settings: Settings, instrument: Instrument, first: int, instruments: dict[str, Instrument]
+    plan: Plan, settings: Settings, instrument: Instrument, data: DataRange, instruments: dict[str, Instrument]
 ) -> Scope:
-    """Which minutes a plan looks at; `first` is the epoch minute of the symbol's first one."""
+    """Which minutes a plan looks at."""
     warm_up = settings.warm_ups.get(plan.symbol)
     return Scope(
         instrument,
         plan.one.interval,
         plan.one.lookbacks(),
         plan.days,
-        first // MINUTES_PER_DAY,
+        data.days,
         warm_up,
         instruments.get(warm_up.source) if warm_up else None,
     )
@@ -135,6 +136,7 @@ def run_backtest(
     *,
     backtest_id: UUID | str | None = None,
     dagster_run_id: str | None = None,
+    group_id: UUID | None = None,
     now: int | None = None,
 ) -> StoredRun:
     """Runs a request and stores all of its result in one transaction; a run that was made already is given instead.
@@ -142,6 +144,7 @@ def run_backtest(
     Args:
         progress: told how far it is; so is the run's row.
         backtest_id: a run that waits for it; its row ends as done or failed. Without one, a row is made.
+        group_id: of runs that were asked for together.
         now: the epoch minute.
 
     Raises:
@@ -160,7 +163,7 @@ def run_backtest(
         return StoredRun(found.done, from_store=True)
     prepared = found.prepared
     with database.rows() as connection:
-        run = add_run(connection, new_run(prepared))
+        run = add_run(connection, new_run(prepared, group_id))
     with RunLog.running(database, run, dagster_run_id) as log:
         _complete(database, found, log, progress)
     return StoredRun(read_run(database, run), from_store=False)

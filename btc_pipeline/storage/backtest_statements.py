@@ -32,18 +32,32 @@ DONE_BY_LOOKUP_KEY: Final = f"""
 SELECT {COLUMNS} FROM backtest_runs WHERE lookup_key = $1 AND status = 'done' ORDER BY finished_at, id LIMIT 1
 """  # noqa: S608 constants of this module
 SEVERAL: Final = f"SELECT {COLUMNS} FROM backtest_runs WHERE id = ANY($1::uuid[])"  # noqa: S608 constants of this module
-TRADES: Final = """
-SELECT number, entry_time, exit_time, side, quantity, entry_price, exit_price, fees, funding, profit, reason
-FROM backtest_trades WHERE backtest_id = $1::uuid AND number >= $2 ORDER BY number LIMIT $3
-"""
+_TRADE_COLUMNS: Final = (
+    "number, entry_time, exit_time, side, quantity, entry_price, exit_price, fees, funding, profit, reason"
+)
+_DECISION_COLUMNS: Final = "time, target, type, confidence, input_digest, warmed"
+TRADES: Final = f"""
+SELECT {_TRADE_COLUMNS} FROM backtest_trades WHERE backtest_id = $1::uuid AND number > $2 ORDER BY number LIMIT $3
+"""  # noqa: S608 constants of this module
+LAST_TRADES: Final = f"""
+SELECT {_TRADE_COLUMNS} FROM backtest_trades WHERE backtest_id = $1::uuid ORDER BY number DESC LIMIT $2
+"""  # noqa: S608 constants of this module
 EQUITY: Final = """
 SELECT time, equity, equity_base, drawdown
-FROM backtest_equity WHERE backtest_id = $1::uuid AND time >= $2 ORDER BY time LIMIT $3
+FROM backtest_equity WHERE backtest_id = $1::uuid AND time > $2 ORDER BY time LIMIT $3
 """
-DECISIONS: Final = """
-SELECT time, target, type, confidence, reasons, indicator_snapshot, input_digest, warmed
-FROM decisions WHERE backtest_id = $1::uuid AND time >= $2 ORDER BY time LIMIT $3
-"""
+DECISIONS: Final = f"""
+SELECT {_DECISION_COLUMNS}, reasons, indicator_snapshot
+FROM decisions WHERE backtest_id = $1::uuid AND time > $2 ORDER BY time LIMIT $3
+"""  # noqa: S608 constants of this module
+EXPORTS: Final = {
+    "trades": f"SELECT {_TRADE_COLUMNS} FROM backtest_trades WHERE backtest_id = $1::uuid ORDER BY number",  # noqa: S608
+    "equity": "SELECT time, equity, equity_base, drawdown FROM backtest_equity WHERE backtest_id = $1::uuid "
+    "ORDER BY time",
+    "decisions": f"SELECT {_DECISION_COLUMNS}, array_to_string(reasons, '; ') AS reasons, "  # noqa: S608
+    "indicator_snapshot::text AS indicator_snapshot FROM decisions WHERE backtest_id = $1::uuid ORDER BY time",
+}
+"""All of a run ($1), as files have it."""
 
 ADD: Final = """
 INSERT INTO backtest_runs (id, group_id, status, symbol, interval, strategy, configuration)

@@ -110,6 +110,18 @@ def read_runs(database: Database, *, limit: int, symbol: str | None = None) -> l
     return [Run(**row) for row in found]
 
 
+def read_part(database: Database, run: UUID, what: str) -> pa.Table:
+    """All of a run's `trades`, `equity` or `decisions`, in order."""
+    with database.arrow() as cursor:
+        return read_table(cursor, statements.EXPORTS[what], (str(run),))
+
+
+def read_last_trades(database: Database, run: UUID, count: int) -> list[dict[str, Any]]:
+    """The last trades of a run, ascending."""
+    with database.rows() as connection:
+        return ask(connection, statements.LAST_TRADES, str(run), count)[::-1]
+
+
 def parse_id(text: UUID | str) -> UUID:
     """A run's id.
 

@@ -1,0 +1,139 @@
+"""`backtests`: stored runs, one of them, its trades, equity and decisions, several side by side."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from btc_pipeline.cli.console import answers, say_if_replay
+from btc_pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    from btc_pipeline.storage.connection import Database
+
+app = typer.Typer(help="Stored backtests.", no_args_is_help=True)
+
+RunId = Annotated[str, typer.Argument(metavar="ID", help="a run's id", show_default=False)]
+JsonFlag = Annotated[bool, typer.Option("--json", help="for programs")]
+CsvFile = Annotated[Path | None, typer.Option("--csv", help="write them to this file instead", show_default=False)]
+LAST_TRADES = 10
+
+
+@app.command("list")
+def list_runs(
+    symbol: Annotated[str | None, typer.Option(help="of this symbol alone")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="so many of the newest")] = 20,
+    as_json: JsonFlag = False,
+) -> None:
+    """The newest runs."""
+    from btc_pipeline.cli.backtest_report import TABLES, runs_table
+    from btc_pipeline.market.instruments import canonical_symbol
+    from btc_pipeline.storage.backtests import read_runs
+
+    wanted = None if symbol is None else canonical_symbol(symbol)
+    runs = read_runs(_database(quiet=as_json), limit=limit, symbol=wanted)
+    if as_json:
+        _print_json([asdict(run) for run in runs])
+    elif runs:
+        TABLES.print(runs_table(runs))
+    else:
+        answers.print("there are none yet: btc-pipeline backtest --start 2025-01-01")
+
+
+@app.command()
+def show(run: RunId, as_json: JsonFlag = False) -> None:
+    """A run's report."""
+    from btc_pipeline.cli.backtest_report import print_run
+    from btc_pipeline.storage.backtests import read_last_trades, read_run
+
+    database = _database(quiet=as_json)
+    found = read_run(database, run)
+    if as_json:
+        _print_json(asdict(found))
+    else:
+        print_run(found, read_last_trades(database, found.id, LAST_TRADES), from_store=False)
+
+
+@app.command()
+def trades(run: RunId, csv: CsvFile = None, as_json: JsonFlag = False) -> None:
+    """A run's trades."""
+    _rows(run, "trades", csv, as_json=as_json)
+
+
+@app.command()
+def equity(run: RunId, csv: CsvFile = None, as_json: JsonFlag = False) -> None:
+    """A run's equity at the start and at midnights."""
+    _rows(run, "equity", csv, as_json=as_json)
+
+
+@app.command()
+def decisions(run: RunId, csv: CsvFile = None, as_json: JsonFlag = False) -> None:
+    """A run's decisions where the target changes."""
+    _rows(run, "decisions", csv, as_json=as_json)
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[str], typer.Argument(metavar="ID ID ...", help="two or more", show_default=False)],
+    as_json: JsonFlag = False,
+) -> None:
+    """Metrics of several runs side by side."""
+    from btc_pipeline.cli.backtest_report import TABLES, comparison_table
+    from btc_pipeline.storage.backtests import read_run
+
+    if len(runs) < 2:
+        raise UserError("compare takes two ids or more: btc-pipeline backtests list tells them.", field="id")
+    database = _database(quiet=as_json)
+    found = [read_run(database, run) for run in runs]
+    if as_json:
+        _print_json([asdict(run) for run in found])
+    else:
+        TABLES.print(comparison_table(found))
+
+
+@app.command()
+def delete(run: RunId) -> None:
+    """Removes a run with its trades, equity and decisions."""
+    from btc_pipeline.storage.backtests import delete_run
+
+    delete_run(_database(quiet=False), run)
+    answers.print(f"{run} is deleted")
+
+
+def _rows(run: str, what: str, csv: Path | None, *, as_json: bool) -> None:
+    from btc_pipeline.cli.backtest_report import TABLES, plain_table
+    from btc_pipeline.storage.backtests import read_part, read_run
+
+    database = _database(quiet=as_json)
+    table = read_part(database, read_run(database, run).id, what)
+    if csv is not None:
+        from pyarrow.csv import write_csv
+
+        try:
+            write_csv(table, csv)
+        except OSError as error:
+            raise UserError(f"--csv {str(csv)!r} cannot be written: {error.strerror or error}.", field="csv") from error
+        answers.print(f"{len(table):,} rows in {csv}", markup=False)
+    elif as_json:
+        _print_json(table.to_pylist())
+    else:
+        TABLES.print(plain_table(table.to_pylist(), table.column_names))
+
+
+def _database(*, quiet: bool) -> Database:
+    from btc_pipeline.settings import read_settings
+    from btc_pipeline.storage.address import open_database
+
+    settings = read_settings()
+    if not quiet:
+        say_if_replay(settings)
+    return open_database(settings)
+
+
+def _print_json(content: Any) -> None:
+    from pydantic_core import to_json
+
+    typer.echo(to_json(content, indent=2, inf_nan_mode="null").decode())

@@ -1,0 +1,138 @@
+"""`backtest`: what an account would have made of a strategy's decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+from uuid import uuid4
+
+import typer
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+from btc_pipeline.cli.console import answers, errors, replay_line, say_if_replay
+from btc_pipeline.cli.options import FeedOption
+from btc_pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    from btc_pipeline.pipeline.backtests import StoredRun
+    from btc_pipeline.settings import Settings
+    from btc_pipeline.storage.connection import Database
+
+LAST_TRADES = 5
+
+
+def backtest(
+    start: Annotated[str, typer.Option(help="first day, UTC", show_default=False)],
+    end: Annotated[
+        str | None, typer.Option(help="day after the last, UTC; by default the last closed day counts")
+    ] = None,
+    symbol: Annotated[str, typer.Option(help="BTC, or NAME.VENUE such as BTCUSD.BITFINEX")] = "BTC",
+    interval: Annotated[
+        str, typer.Option("--interval", "--intervals", help="such as 37m; several, comma-separated, are a run each")
+    ] = "37m",
+    strategy: Annotated[str, typer.Option(help="its name")] = "ma44",
+    param: Annotated[
+        list[str] | None, typer.Option(help="a parameter of it, NAME=NUMBER; may be given several times")
+    ] = None,
+    capital: Annotated[float | None, typer.Option(help="at the start, quote currency", show_default="10000")] = None,
+    size: Annotated[float | None, typer.Option(help="share of equity a position takes", show_default="1")] = None,
+    notional: Annotated[float | None, typer.Option(help="a fixed position value instead, quote currency")] = None,
+    direction: Annotated[str | None, typer.Option(help="long, short or both", show_default="both")] = None,
+    leverage: Annotated[
+        float | None, typer.Option(help="the most a position is worth, in equity", show_default="1")
+    ] = None,
+    stop: Annotated[float | None, typer.Option(help="loss that closes a position, fraction of its entry price")] = None,
+    target: Annotated[float | None, typer.Option(help="profit that closes it, fraction of its entry price")] = None,
+    trailing: Annotated[float | None, typer.Option(help="fall from the best price that closes it, fraction")] = None,
+    slippage_bps: Annotated[float | None, typer.Option(help="what a fill is worse than its price")] = None,
+    fee_bps: Annotated[float | None, typer.Option(help="taker fee, instead of the venue's table")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="the report for programs")] = False,
+    feed: FeedOption = None,  # noqa: ARG001 its callback does it
+) -> None:
+    """Runs a strategy over past minutes and stores the result; the same run again is answered from the store."""
+    given = {
+        "symbol": symbol, "start": start, "end": end, "strategy": strategy, "parameters": parse_parameters(param or []),
+        "capital": capital, "size": size, "notional": notional, "direction": direction, "leverage": leverage,
+        "stop": stop, "target": target, "trailing": trailing, "slippage_bps": slippage_bps, "taker_fee_bps": fee_bps,
+    }  # fmt: skip
+    from btc_pipeline.pipeline.backtests import BacktestRequest
+    from btc_pipeline.settings import load_settings
+    from btc_pipeline.storage.address import open_database
+
+    intervals = [one.strip() for one in interval.split(",")]
+    requests = [BacktestRequest.of({**given, "interval": one}) for one in intervals]
+    settings = load_settings()
+    if not as_json:
+        say_if_replay(settings)
+    elif settings.feed == "replay":
+        errors.print(replay_line(settings), markup=False)
+    runs = _run(open_database(settings), settings, requests)
+    if as_json:
+        told = [as_mapping(one) for one in runs]
+        _print_json(told[0] if len(told) == 1 else told)
+        return
+    for one in runs:
+        _print(open_database(settings), one)
+
+
+def parse_parameters(texts: list[str]) -> dict[str, int | float]:
+    """`period=44` as a mapping.
+
+    Raises:
+        UserError: not NAME=NUMBER, or a name that is there twice.
+    """
+    found: dict[str, int | float] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not name or not equals:
+            raise UserError(f"--param {text!r} is not NAME=NUMBER, such as period=44.", field="param")
+        if name in found:
+            raise UserError(f"--param {name} is given twice.", field="param")
+        try:
+            found[name] = int(value) if value.lstrip("+-").isdecimal() else float(value)
+        except ValueError:
+            raise UserError(f"--param {text!r}: {value!r} is not a number.", field="param") from None
+    return found
+
+
+def as_mapping(one: StoredRun) -> dict[str, Any]:
+    """A run as JSON has it."""
+    from dataclasses import asdict
+
+    return {**asdict(one.run), "from_store": one.from_store}
+
+
+def _run(database: Database, settings: Settings, requests: list[Any]) -> list[StoredRun]:
+    from btc_pipeline.pipeline.backtests import run_backtest
+
+    group = uuid4() if len(requests) > 1 else None
+    found = []
+    for request in requests:
+        with _shown(f"{request.symbol} {request.interval} {request.strategy}") as progress:
+            found.append(run_backtest(database, settings, request, progress, group_id=group))
+    return found
+
+
+@contextmanager
+def _shown(what: str) -> Iterator[Callable[[float], None]]:
+    """Progress as a bar, or nothing where there is no terminal."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
+    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
+        task = bar.add_task(what, total=1.0)
+        yield lambda share: bar.update(task, completed=share)
+
+
+def _print(database: Database, one: StoredRun) -> None:
+    from btc_pipeline.cli.backtest_report import print_run
+    from btc_pipeline.storage.backtests import read_last_trades
+
+    print_run(one.run, read_last_trades(database, one.run.id, LAST_TRADES), from_store=one.from_store)
+    answers.print()
+    answers.print(f"again: btc-pipeline backtests show {one.run.id}")
+
+
+def _print_json(content: Any) -> None:
+    from pydantic_core import to_json
+
+    typer.echo(to_json(content, indent=2, inf_nan_mode="null").decode())
