@@ -57,7 +57,6 @@ class StoredBars:
     def of(cls, times: Sequence[datetime], usable: Sequence[bool]) -> StoredBars:
         return cls(np.array([to_minute(one) for one in times], np.int64), np.array(usable, np.bool_))
 
-
     def behind(self, source: StoredBars, interval: Interval, until: int) -> StoredBars:
         """These bars behind those of a warm-up's source that close by `until` (epoch minute): see `market.warm_up`."""
         seen = interval.close(interval.slot(source.time)) <= until
