@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
@@ -43,3 +44,9 @@ def fee_steps(table: tuple[Fee, ...]) -> tuple[list[int], list[float]]:
         [(fee.valid_from - EPOCH).days * MINUTES_PER_DAY for fee in table],
         [fee.taker_bps / 10_000 for fee in table],
     )
+
+
+def fee_at(table: tuple[Fee, ...], minute: int) -> float:
+    """The taker fee of a fill at an epoch minute, as a fraction of its value."""
+    since, rates = fee_steps(table)
+    return rates[max(bisect_right(since, minute) - 1, 0)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from difflib import get_close_matches
 from threading import Lock
 from typing import Final
 
@@ -13,10 +13,11 @@ import numpy as np
 
 from btc_pipeline.backtest.account import Account
 from btc_pipeline.backtest.engine import Workspace, admitted
-from btc_pipeline.backtest.market_data import MarketData
+from btc_pipeline.backtest.history import History
+from btc_pipeline.errors import UnknownNameError
 from btc_pipeline.indicators.memo import sharing
-from btc_pipeline.market.candles import Candles, Float64Array
-from btc_pipeline.market.intervals import Interval
+from btc_pipeline.market.candles import Float64Array
+from btc_pipeline.market.intervals import Int64Array, Interval
 from btc_pipeline.strategies.base import Parameters, Strategy
 from btc_pipeline.strategies.decisions import StrategyOnInterval
 
@@ -24,63 +25,90 @@ CHUNK: Final = 8
 """Parameter sets that a thread takes at a time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sweep:
-    """Figures by parameters.
-
-    Attributes:
-        parameters: k sets, as given.
-        table: float64[k, len(metrics.NAMES)], NaN where undefined.
-    """
-
-    parameters: Sequence[Parameters]
-    table: Float64Array
-
-
 def sweep(
     strategy: Strategy,
     parameters: Sequence[Parameters],
-    interval: Interval,
-    frames: Mapping[Interval, Candles],
-    data: MarketData,
+    history: History,
     account: Account,
     *,
     threads: int | None = None,
     progress: Callable[[int], None] = lambda _: None,
-) -> Sweep:
+) -> Float64Array:
     """Simulates a strategy with every set of parameters.
 
     Args:
         parameters: resolved ones, k of them.
-        frames: bars of every interval that the strategy looks at, with the look-back of the longest window before the
-            first bar of `data`; those of `interval` end with the bars of `data`.
+        history: with the look-back of the longest window of all (`longest_lookbacks`).
         threads: as many as there are processors by default.
-        progress: told how many sets are done since the last time.
+        progress: told how many sets are done since the last time, by whichever thread did them, one at a time.
+
+    Returns:
+        float64[k, len(metrics.NAMES)], NaN where undefined.
     """
     from btc_pipeline.backtest import metrics
 
     table = np.empty((len(parameters), len(metrics.NAMES)))
-    n = len(data.bars)
     chunks = [range(at, min(at + CHUNK, len(parameters))) for at in range(0, len(parameters), CHUNK)]
-    told = Lock()
+    left, one_at_a_time = chunks[::-1], Lock()
 
-    def work(mine: list[range]) -> None:
-        workspace = Workspace(data)
+    def take() -> range | None:
+        with one_at_a_time:
+            return left.pop() if left else None
+
+    def work() -> None:
+        workspace = Workspace(history.data)
+        n = len(history.data.bars)
         with sharing():
-            while True:
-                with told:
-                    chunk = mine.pop() if mine else None
-                if chunk is None:
-                    return
+            while (chunk := take()) is not None:
                 for at in chunk:
-                    targets = StrategyOnInterval(strategy, parameters[at], interval).targets(frames)
+                    one = StrategyOnInterval(strategy, parameters[at], history.interval)
+                    targets = one.targets(history.frames, history.warm_bars)
                     table[at] = workspace.measure(admitted(targets[len(targets) - n :], account.direction), account)
-                with told:
+                with one_at_a_time:
                     progress(len(chunk))
 
-    many = min(threads or os.cpu_count() or 1, len(chunks)) or 1
-    left = chunks[::-1]
+    many = max(min(threads or os.cpu_count() or 1, len(chunks)), 1)
     with ThreadPoolExecutor(many) as pool:
-        for done in [pool.submit(work, left) for _ in range(many)]:
-            done.result()
-    return Sweep(parameters, table)
+        try:
+            for done in [pool.submit(work) for _ in range(many)]:
+                done.result()
+        except BaseException:
+            # What one thread or Ctrl-C ends, the others must not go on with.
+            left.clear()
+            raise
+    return table
+
+
+def longest_lookbacks(
+    strategy: Strategy, parameters: Sequence[Parameters], interval: Interval
+) -> Mapping[Interval, int]:
+    """How many slots of each interval all sets together look at, as `StrategyOnInterval.lookbacks` of one."""
+    longest: dict[Interval, int] = {}
+    for one in parameters:
+        for other, slots in StrategyOnInterval(strategy, one, interval).lookbacks().items():
+            longest[other] = max(longest.get(other, 0), slots)
+    return longest
+
+
+def column_of(metric: str) -> int:
+    """The column of a metric in a sweep's table.
+
+    Raises:
+        UnknownNameError: there is none of that name; the message offers the nearest one.
+    """
+    from btc_pipeline.backtest.metrics import NAMES
+
+    if metric in NAMES:
+        return NAMES.index(metric)
+    near = get_close_matches(metric, NAMES, n=1, cutoff=0.5)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    raise UnknownNameError(f"metric {metric!r:.40} is unknown: use {', '.join(NAMES)}.{hint}", field="rank")
+
+
+def ranking(table: Float64Array, metric: str) -> Int64Array:
+    """The rows of a sweep's table with the best first, int64[k]; undefined ones last, equal ones in their order."""
+    from btc_pipeline.backtest.metrics import LOWER_IS_BETTER
+
+    values = table[:, column_of(metric)]
+    # NaN sorts last.
+    return np.argsort(values if metric in LOWER_IS_BETTER else -values, kind="stable")
