@@ -16,7 +16,19 @@ from api.database import Connections
 from api.errors import ERROR_RESPONSES, add_error_handlers
 from api.labels import ReplayLabel, title
 from api.parameters import guard
-from api.routers import candles, decisions, export, health, home, indicators, instruments, quality, stats, strategies
+from api.routers import (
+    backtests,
+    candles,
+    decisions,
+    export,
+    health,
+    home,
+    indicators,
+    instruments,
+    quality,
+    stats,
+    strategies,
+)
 from btc_pipeline.pipeline.catalogue import build_catalogue
 from btc_pipeline.settings import Settings, load_settings
 
@@ -33,6 +45,8 @@ Candles, indicators and decisions of btc_pipeline.
   last stored bar. At most 500,000 minutes are read for them. `forming` bars have not closed and will change.
 * **Errors**: `{"detail": [{"field": ..., "message": ...}]}`; 422 for input that cannot be accepted, 404 for a name that
   nothing answers to, 503 while the database is away.
+* **Backtests** are the one thing that can be asked for, and deleted, here: whoever reaches this port may. It is
+  bound to 127.0.0.1; to reach it from elsewhere, put a proxy with passwords in front.
 * Answers carry an ETag; `If-None-Match` is answered with 304.
 * **Feed**: `feed` is `replay` where the numbers come from the local exchange, and every answer then carries the header
   `X-Feed: REPLAY`.
@@ -68,7 +82,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.add_middleware(ReplayLabel)
     add_error_handlers(app)
     app.include_router(home.router, dependencies=[Depends(guard)], responses=_errors(422))
-    for module in (candles, indicators, decisions, strategies, instruments, quality, stats, health, export):
+    for module in (candles, indicators, decisions, strategies, instruments, quality, stats, health, export, backtests):
         app.include_router(
             module.router, prefix=PREFIX, dependencies=[Depends(guard)], responses=_errors(404, 422, 503)
         )

@@ -25,13 +25,20 @@ RETRY_SECONDS: Final = 5
 ERROR_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     404: {"model": ErrorBody, "description": "A name that nothing answers to; the message offers the nearest."},
     422: {"model": ErrorBody, "description": "Input that cannot be accepted; the message says what would be right."},
-    503: {"model": ErrorBody, "description": "The database does not answer; try again."},
+    503: {
+        "model": ErrorBody,
+        "description": "The database (or Dagster, where it is needed) does not answer; try again.",
+    },
 }
 """What every endpoint may answer besides its own."""
 
 
 class DatabaseAwayError(Exception):
     """The database does not answer, or is not ready."""
+
+
+class NotLaunchedError(Exception):
+    """Dagster does not answer, or does not take a run; one sentence."""
 
 
 class BusyError(Exception):
@@ -45,6 +52,7 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(DatabaseAwayError, _away)
     app.add_exception_handler(BusyError, _away)
+    app.add_exception_handler(NotLaunchedError, _away)
     app.add_exception_handler(Exception, _bug)
 
 
@@ -73,6 +81,10 @@ def _sentence(problem: dict[str, Any]) -> tuple[str, str]:
     if problem["type"] == "missing":
         return field, f"{field} is required."
     said = str(problem["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+    if said.startswith(f"{field} "):
+        return field, said
+    if said.startswith("is "):
+        return field, f"{field} {problem['input']!r:.40} {said}."
     return field, f"{field} {problem['input']!r:.40} is not valid: it {said[:1].lower()}{said[1:]}."
 
 

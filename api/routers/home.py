@@ -15,7 +15,7 @@ async def home(request: Request) -> Response:
     """Name, version, links."""
     links = {
         name: f"/api/v1/{name}"
-        for name in ("candles", "indicators", "decisions", "strategies", "instruments", "stats", "health")
+        for name in ("candles", "indicators", "decisions", "strategies", "instruments", "stats", "health", "backtests")
     }
     return json_response(
         {

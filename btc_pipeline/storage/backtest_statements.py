@@ -36,20 +36,14 @@ _TRADE_COLUMNS: Final = (
     "number, entry_time, exit_time, side, quantity, entry_price, exit_price, fees, funding, profit, reason"
 )
 _DECISION_COLUMNS: Final = "time, target, type, confidence, input_digest, warmed"
-TRADES: Final = f"""
-SELECT {_TRADE_COLUMNS} FROM backtest_trades WHERE backtest_id = $1::uuid AND number > $2 ORDER BY number LIMIT $3
-"""  # noqa: S608 constants of this module
 LAST_TRADES: Final = f"""
 SELECT {_TRADE_COLUMNS} FROM backtest_trades WHERE backtest_id = $1::uuid ORDER BY number DESC LIMIT $2
 """  # noqa: S608 constants of this module
-EQUITY: Final = """
-SELECT time, equity, equity_base, drawdown
-FROM backtest_equity WHERE backtest_id = $1::uuid AND time > $2 ORDER BY time LIMIT $3
-"""
-DECISIONS: Final = f"""
-SELECT {_DECISION_COLUMNS}, reasons, indicator_snapshot
-FROM decisions WHERE backtest_id = $1::uuid AND time > $2 ORDER BY time LIMIT $3
-"""  # noqa: S608 constants of this module
+_PARTS: Final = {
+    "trades": (_TRADE_COLUMNS, "backtest_trades", "entry_time"),
+    "equity": ("time, equity, equity_base, drawdown", "backtest_equity", "time"),
+    "decisions": (f"{_DECISION_COLUMNS}, reasons, indicator_snapshot", "decisions", "time"),
+}
 EXPORTS: Final = {
     "trades": f"SELECT {_TRADE_COLUMNS} FROM backtest_trades WHERE backtest_id = $1::uuid ORDER BY number",  # noqa: S608
     "equity": "SELECT time, equity, equity_base, drawdown FROM backtest_equity WHERE backtest_id = $1::uuid "
@@ -59,9 +53,32 @@ EXPORTS: Final = {
 }
 """All of a run ($1), as files have it."""
 
+
+def list_statement(*, newest: bool) -> str:
+    """Runs of a symbol ($1), status ($2) and group ($3) that were asked for in [$4, $5), at most $6 of them."""
+    order = "DESC" if newest else "ASC"
+    return f"""
+    SELECT {HEAD_COLUMNS} FROM backtest_runs
+    WHERE ($1::text IS NULL OR symbol = $1) AND ($2::text IS NULL OR status = $2)
+      AND ($3::uuid IS NULL OR group_id = $3) AND created_at >= $4 AND created_at < $5
+    ORDER BY created_at {order}, id {order} LIMIT $6
+    """  # noqa: S608 constants of this module
+
+
+def part_statement(what: str, *, newest: bool) -> str:
+    """A run's ($1) `trades`, `equity` or `decisions` with `time` (trades: of the entry) in [$2, $3), at most $4."""
+    columns, table, time = _PARTS[what]
+    order = "DESC" if newest else "ASC"
+    return f"""
+    SELECT {columns} FROM {table} WHERE backtest_id = $1::uuid AND {time} >= $2 AND {time} < $3
+    ORDER BY {time} {order} LIMIT $4
+    """  # noqa: S608 constants of this module
+
+
 ADD: Final = """
 INSERT INTO backtest_runs (id, group_id, status, symbol, interval, strategy, configuration)
 VALUES ($1::uuid, $2::uuid, 'queued', $3, $4, $5, $6::jsonb)
+ON CONFLICT (id) DO NOTHING
 """
 SET_DAGSTER_RUN: Final = "UPDATE backtest_runs SET dagster_run_id = $2 WHERE id = $1::uuid"
 START: Final = """
@@ -96,8 +113,10 @@ RETURNING r.id
 """
 """Runs that nobody runs any more are failed."""
 
-DELETE_DECISIONS: Final = "DELETE FROM decisions WHERE backtest_id = $1::uuid"
-DELETE: Final = "DELETE FROM backtest_runs WHERE id = $1::uuid RETURNING id"
+DELETE: Final = """
+WITH decided AS (DELETE FROM decisions WHERE backtest_id = $1::uuid)
+DELETE FROM backtest_runs WHERE id = $1::uuid RETURNING id
+"""
 
 ADD_TRADES: Final = """
 INSERT INTO backtest_trades (backtest_id, number, entry_time, exit_time, side, quantity, entry_price, exit_price, fees,

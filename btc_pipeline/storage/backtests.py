@@ -23,6 +23,7 @@ from btc_pipeline.storage.times import day_start, to_date
 if TYPE_CHECKING:
     from adbc_driver_manager.dbapi import Cursor
 
+EXAMPLE: Final = "0b34999b-b666-4a02-9f5e-068358d151a2"
 ABANDONED: Final = "the process that ran it ended before it was done; launch it again"
 
 Rows = psycopg.Connection[dict[str, Any]]
@@ -122,8 +123,8 @@ def read_last_trades(database: Database, run: UUID, count: int) -> list[dict[str
         return ask(connection, statements.LAST_TRADES, str(run), count)[::-1]
 
 
-def parse_id(text: UUID | str) -> UUID:
-    """A run's id.
+def parse_id(text: UUID | str, field: str = "id") -> UUID:
+    """The id of a run or a group.
 
     Raises:
         UserError: it is no UUID.
@@ -131,8 +132,8 @@ def parse_id(text: UUID | str) -> UUID:
     try:
         return text if isinstance(text, UUID) else UUID(text)
     except ValueError:
-        wrong = f"id {text!r:.60} is not one of a backtest: btc-pipeline backtests list tells them."
-        raise UserError(wrong, field="id") from None
+        wrong = f"{field} {text!r:.60} is not an id of backtests, such as {EXAMPLE}."
+        raise UserError(wrong, field=field) from None
 
 
 def find_done(database: Database, *, run_key: str | None = None, lookup_key: str | None = None) -> Run | None:
@@ -158,7 +159,6 @@ def delete_run(database: Database, run: UUID | str) -> None:
     """
     wanted = parse_id(run)
     with database.rows() as connection:
-        tell(connection, statements.DELETE_DECISIONS, str(wanted))
         if not ask(connection, statements.DELETE, str(wanted)):
             raise UnknownNameError(f"backtest {str(run)!r} is unknown: btc-pipeline backtests list.", field="id")
 

@@ -109,6 +109,8 @@ def client(filled: Database) -> Iterator[TestClient]:
     """The API on that database; the time is three minutes after its last one."""
     patch = pytest.MonkeyPatch()
     patch.setattr("api.context.Context.now", lambda _: NOW)
-    with TestClient(create_app(settings_for(filled)), raise_server_exceptions=False) as client:
+    # Nobody listens there: no test may launch something in a Dagster that somebody needs.
+    settings = settings_for(filled, dagster_url="http://127.0.0.1:1")
+    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
         yield client
     patch.undo()

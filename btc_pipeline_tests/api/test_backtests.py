@@ -1,0 +1,303 @@
+"""`/backtests`: runs asked for, answered from the store, read, compared, exported, deleted."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from starlette.testclient import TestClient
+
+import api.launching
+from api import backtest_schemas as schemas
+from api.app import create_app
+from api.schemas import ErrorBody
+from btc_pipeline.pipeline.backtests import BacktestRequest, run_backtest
+from btc_pipeline.storage.backtests import RunLog, read_run
+from btc_pipeline.storage.connection import Database
+from btc_pipeline_tests.api.conftest import NOW, SYMBOL, fill, settings_for
+from btc_pipeline_tests.api.fake_dagster import FakeDagster
+from btc_pipeline_tests.databases import migrated_database
+
+API = "/api/v1/backtests"
+ORDER = {
+    "symbol": SYMBOL,
+    "intervals": ["37m"],
+    "start_date": "2016-01-01",
+    "strategy": "ma",
+    "parameters": {"period": 5},
+}
+
+
+@pytest.fixture(scope="module")
+def stored(server_uri: str, template: str) -> Iterator[Database]:
+    with migrated_database(server_uri, template) as database:
+        fill(database)
+        yield database
+
+
+@pytest.fixture
+def dagster(monkeypatch: pytest.MonkeyPatch) -> FakeDagster:
+    fake = FakeDagster()
+    original = httpx.AsyncClient
+    monkeypatch.setattr(
+        api.launching.httpx, "AsyncClient", lambda **options: original(**{**options, "transport": fake.transport()})
+    )
+    return fake
+
+
+@pytest.fixture
+def web(stored: Database, dagster: FakeDagster, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+    """The API on a database without runs."""
+    with stored.rows() as connection:
+        connection.execute("DELETE FROM backtest_runs")
+        connection.execute("DELETE FROM decisions WHERE backtest_id IS NOT NULL")
+    monkeypatch.setattr("api.context.Context.now", lambda _: NOW)
+    with TestClient(create_app(settings_for(stored)), raise_server_exceptions=False) as client:
+        yield client
+
+
+def get(web: TestClient, path: str = "", **parameters: object) -> dict[str, Any]:
+    answer = web.get(f"{API}{path}", params=parameters)  # type: ignore[arg-type]
+    assert answer.status_code == 200, answer.text
+    content: dict[str, Any] = answer.json()
+    return content
+
+
+def post(web: TestClient, **changes: Any) -> dict[str, Any]:
+    answer = web.post(API, json={**ORDER, **changes})
+    assert answer.status_code == 202, answer.text
+    schemas.BacktestsAccepted.model_validate(answer.json())
+    content: dict[str, Any] = answer.json()
+    return content
+
+
+def work(stored: Database, dagster: FakeDagster) -> None:
+    """Does what the launched runs would."""
+    for launched in dagster.launched:
+        config = dict(launched["runConfigData"]["ops"]["backtests"]["config"])
+        run = config.pop("backtest_id")
+        run_backtest(stored, settings_for(stored), BacktestRequest.of(config), backtest_id=run, now=NOW)
+
+
+def rows(stored: Database) -> int:
+    with stored.rows() as connection:
+        found = connection.execute("SELECT count(*) AS n FROM backtest_runs").fetchone()
+    assert found is not None
+    return int(found["n"])
+
+
+def test_an_order_is_queued_launched_made_and_then_answered_from_the_store(
+    web: TestClient, stored: Database, dagster: FakeDagster
+) -> None:
+    accepted = post(web)
+    assert (accepted["count"], accepted["data"][0]["status"], accepted["data"][0]["from_store"]) == (1, "queued", False)
+    run = accepted["id"]
+    (launched,) = dagster.launched
+    assert launched["selector"] == {
+        "repositoryName": "__repository__", "repositoryLocationName": "btc_pipeline", "jobName": "backtest",
+    }  # fmt: skip
+    assert launched["runConfigData"]["ops"]["backtests"]["config"]["backtest_id"] == run
+
+    waiting = get(web, f"/{run}")
+    assert (waiting["status"], waiting["progress"], waiting["dagster_run_id"]) == ("queued", 0.0, "run-1")
+    # Without an end: the last closed day is the last. The tenth day of the data is over, the eleventh has begun.
+    assert (waiting["configuration"]["end"], waiting["configuration"]["start"]) == ("2016-01-11", "2016-01-01")
+
+    work(stored, dagster)
+    done = schemas.BacktestRun.model_validate(get(web, f"/{run}"))
+    assert (done.status, done.progress, done.message) == ("done", 1.0, None)
+    assert done.results is not None
+    assert done.results.metrics["trades"]
+    assert done.results.days == 10
+    assert done.results.head[0].startswith("Funding is not included")
+
+    again = post(web)
+    assert again["data"] == [
+        {"id": run, "interval": "37m", "status": "done", "from_store": True, "address": f"{API}/{run}"}
+    ]
+    assert len(dagster.launched) == 1
+
+
+def test_several_intervals_are_runs_of_one_group(web: TestClient, stored: Database, dagster: FakeDagster) -> None:
+    accepted = post(web, intervals=["37m", "148m", "60m", "1h"])
+    assert [one["interval"] for one in accepted["data"]] == ["37m", "148m", "1h"]
+    assert len(dagster.launched) == 3
+    members = get(web, group=accepted["group_id"])["data"]
+    assert [one["interval"] for one in members] == ["37m", "148m", "1h"]
+    work(stored, dagster)
+    assert {one["status"] for one in get(web, group=accepted["group_id"])["data"]} == {"done"}
+
+
+def test_strategy_and_end_have_defaults(web: TestClient) -> None:
+    answer = web.post(API, json={"symbol": SYMBOL, "intervals": ["37m"], "start_date": "2016-01-02"})
+    assert answer.status_code == 202
+    asked = get(web, f"/{answer.json()['id']}")
+    assert (asked["strategy"], asked["configuration"]["end"]) == ("ma44", "2016-01-11")
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ({"away": True}, "Dagster does not answer at http://127.0.0.1:3000"),
+        ({"loaded": False}, "has no job 'backtest'"),
+        ({"takes": 0}, "Dagster did not take the run (RunConfigValidationInvalid: no such field)"),
+        ({"takes": 1}, "Dagster did not take the run"),
+    ],
+)
+def test_without_dagster_it_is_503_in_words_and_nothing_is_left(
+    web: TestClient, stored: Database, dagster: FakeDagster, fault: dict[str, Any], words: str
+) -> None:
+    for name, value in fault.items():
+        setattr(dagster, name, value)
+    answer = web.post(API, json={**ORDER, "intervals": ["37m", "148m"]})
+    assert answer.status_code == 503
+    problem = ErrorBody.model_validate(answer.json()).detail[0]
+    assert words in problem.message
+    assert problem.message.endswith("nothing was stored.")
+    assert rows(stored) == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "field", "words"),
+    [
+        ({"strategy": "ma4"}, 404, "strategy", "did you mean ma44?"),
+        ({"parameters": {"perod": 5}}, 422, "perod", "Did you mean period?"),
+        ({"parameters": {"period": 4}}, 422, "period", "period 4 is not valid: use a whole number from 5 to 500"),
+        ({"parameters": {"period": 501}}, 422, "period", "period 501 is not valid"),
+        ({"parameters": {"period": "5"}}, 422, "period", "is not valid"),
+        ({"start_date": "2016-02-01", "end_date": "2016-01-05"}, 422, "start", "is not before end 2016-01-05"),
+        ({"start_date": "2016-1-1"}, 422, "start_date", "is not a date: write 2016-01-31"),
+        ({"end_date": 5}, 422, "end_date", "end_date 5 is not a date"),
+        ({"end_date": "2016-01-12"}, 422, "end", "in the future: use 2016-01-11 at most"),
+        ({"start_date": "2014-01-01", "end_date": "2015-01-01"}, 422, "start", "minutes from 2016-01-01 to 2016-01-11"),
+        ({"capital": 0}, 422, "capital", "capital 0.0 is not valid: it is above 0"),
+        ({"leverage": 41}, 422, "leverage", "to 40"),
+        ({"size": 2}, 422, "size", "raise leverage"),
+        ({"direction": "up"}, 422, "direction", "'long', 'short' or 'both'"),
+        ({"symbol": "btc"}, 422, "symbol", "symbol 'btc' is not valid: use BTC"),
+        ({"symbol": "BTCUSD.BITFINX"}, 404, "symbol", "Did you mean BTCUSD.BITFINEX?"),
+        ({"intervals": ["37x"]}, 422, "interval", "Did you mean 37m?"),
+        ({"intervals": []}, 422, "intervals", "at least 1 item"),
+        ({"slippage_bps": -1}, 422, "slippage_bps", "0 to 1000"),
+        ({"stop": 1.5}, 422, "stop", "above 0 to 1"),
+        ({"sybol": "BTC"}, 422, "sybol", ""),
+    ],
+)
+def test_a_mistake_names_field_value_and_what_would_be_right(
+    web: TestClient, stored: Database, changes: dict[str, Any], status: int, field: str, words: str
+) -> None:
+    answer = web.post(API, json={**ORDER, **changes})
+    problem = ErrorBody.model_validate(answer.json()).detail[0]
+    assert (answer.status_code, problem.field) == (status, field), answer.text
+    assert words in problem.message
+    assert rows(stored) == 0
+
+
+def test_a_run_that_cannot_be_made_fails_with_words(web: TestClient, stored: Database, dagster: FakeDagster) -> None:
+    run = post(web, start_date="2016-01-06", end_date="2016-01-07", intervals=["1h"])["id"]
+    with pytest.raises(Exception, match="has no bar"):
+        work(stored, dagster)
+    failed = get(web, f"/{run}")
+    assert failed["status"] == "failed"
+    assert failed["message"].startswith(f"start 2016-01-06: {SYMBOL} has no bar of 1h from then to 2016-01-06, a hole")
+    assert failed["results"] is None
+
+
+def test_a_run_whose_process_ended_is_failed_when_it_is_looked_at(web: TestClient, stored: Database) -> None:
+    run = uuid.UUID(post(web)["id"])
+    with RunLog.running(stored, run) as log:
+        log.progress(0.4)
+        running = get(web, f"/{run}")
+        assert (running["status"], running["progress"]) == ("running", 0.4)
+        with stored.rows() as other:
+            other.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND pid <> pg_backend_pid()"
+            )
+        with pytest.raises(psycopg.OperationalError):
+            log.progress(0.5)
+    gone = get(web, f"/{run}")
+    assert (gone["status"], gone["message"]) == (
+        "failed",
+        "the process that ran it ended before it was done; launch it again",
+    )
+    request = BacktestRequest.of(gone["configuration"])
+    again = run_backtest(stored, settings_for(stored), request, backtest_id=run, now=NOW)
+    assert (again.run.status, again.run.message, again.from_store) == ("done", None, False)
+
+
+def test_pages_of_parts_hold_together_with_the_description_and_the_file(
+    web: TestClient, stored: Database, dagster: FakeDagster
+) -> None:
+    run = post(web)["id"]
+    work(stored, dagster)
+    pages = {
+        "trades": schemas.BacktestTradesPage,
+        "equity": schemas.BacktestEquityPage,
+        "decisions": schemas.BacktestDecisionsPage,
+    }
+    for what, model in pages.items():
+        whole = get(web, f"/{run}/{what}", start="2015-01-01", limit=10_000)
+        assert model.model_validate(whole).count == len(whole["data"]) > 5
+        page, found = get(web, f"/{run}/{what}", start="2015-01-01", limit=3), []
+        while True:
+            found += page["data"]
+            if not page["next"]:
+                break
+            page = web.get(page["next"]).json()
+        assert found == whole["data"]
+        newest = get(web, f"/{run}/{what}", limit=2)
+        assert newest["data"] == whole["data"][-2:]
+        lines = web.get(f"{API}/{run}/csv", params={"what": what}).text.splitlines()
+        assert len(lines) == 1 + len(whole["data"])
+    assert len(get(web, f"/{run}/equity", start="2015-01-01")["data"]) == 11
+    targets = [one["target"] for one in get(web, f"/{run}/decisions", start="2015-01-01", limit=10_000)["data"]]
+    assert all(one != other for one, other in pairwise(targets))
+
+
+def test_runs_are_compared_listed_and_deleted(web: TestClient, stored: Database, dagster: FakeDagster) -> None:
+    one, other = post(web)["id"], post(web, direction="long")["id"]
+    work(stored, dagster)
+    together = get(web, "/compare", ids=f"{one},{other}")
+    schemas.BacktestComparison.model_validate(together)
+    metrics = [get(web, f"/{run}")["results"]["metrics"] for run in (one, other)]
+    assert together["metrics"]["total_return"] == [found["total_return"] for found in metrics]
+    assert metrics[0] != metrics[1]
+
+    listed = schemas.BacktestsPage.model_validate(get(web))
+    assert [str(run.id) for run in listed.data] == [one, other]
+    assert get(web, symbol="BTCUSDT.BINANCE")["count"] == 0
+    assert get(web, status="failed")["count"] == 0
+
+    assert web.delete(f"{API}/{one}").json() == {"deleted": one}
+    assert web.get(f"{API}/{one}").status_code == 404
+    assert web.delete(f"{API}/{one}").status_code == 404
+    assert web.get(f"{API}/{one}/trades").status_code == 404
+    with stored.rows() as connection:
+        left = connection.execute(
+            "SELECT DISTINCT backtest_id::text AS id FROM decisions WHERE backtest_id IS NOT NULL"
+        )
+        assert [row["id"] for row in left] == [other]
+    assert read_run(stored, other).status == "done"
+
+
+@pytest.mark.parametrize(
+    "path", ["/x", "/x/trades", "/x/equity", "/x/decisions", "/x/csv", "/compare?ids=x", "?group=x"]
+)
+def test_what_is_no_id_is_said_so(web: TestClient, path: str) -> None:
+    answer = web.get(f"{API}{path}")
+    assert answer.status_code == 422
+    assert "is not an id of backtests" in ErrorBody.model_validate(answer.json()).detail[0].message
+
+
+def test_decisions_of_runs_are_not_among_the_logged_ones(
+    web: TestClient, stored: Database, dagster: FakeDagster
+) -> None:
+    before = web.get(f"/api/v1/decisions?symbol={SYMBOL}&interval=37m").json()["data"]
+    post(web)
+    work(stored, dagster)
+    assert web.get(f"/api/v1/decisions?symbol={SYMBOL}&interval=37m").json()["data"] == before
