@@ -47,6 +47,18 @@ class Grid:
     def __len__(self) -> int:
         return len(self.sets)
 
+    @property
+    def pair(self) -> tuple[Axis, Axis]:
+        """The two axes of a map.
+
+        Raises:
+            UserError: there are fewer, or more.
+        """
+        if len(self.axes) != 2:
+            varied = ", ".join(axis.name for axis in self.axes) or "none"
+            raise UserError(f"heatmap needs two parameters that vary: there is {varied}.", field="heatmap")
+        return self.axes[0], self.axes[1]
+
     def part(self, number: int, parts: int) -> range:
         """Which sets are in one of so many parts, counted from 1; all parts together are the whole, none overlap.
 

@@ -77,12 +77,17 @@ class Report:
     @property
     def head(self) -> list[str]:
         """What a reader must know before the figures, a sentence each."""
-        told = [] if self.funding_included else ["Funding is not included: no history of it is known."]
-        told += [
-            f"No bars from {_day_time(start)} to {_day_time(end)} UTC ({(end - start) / MINUTES_PER_DAY:.1f} days)."
-            for start, end in self.holes.pairs()
-        ]
-        return told
+        return told_first(self.funding_included, self.holes)
+
+
+def told_first(funding_included: bool, holes: Spans) -> list[str]:
+    """What a reader must know of the data before any figures, a sentence each."""
+    told = [] if funding_included else ["Funding is not included: no history of it is known."]
+    told += [
+        f"No bars from {_day_time(start)} to {_day_time(end)} UTC ({(end - start) / MINUTES_PER_DAY:.1f} days)."
+        for start, end in holes.pairs()
+    ]
+    return told
 
 
 def backtest(data: MarketData, targets: TargetArray, account: Account) -> Report:

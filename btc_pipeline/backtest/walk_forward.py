@@ -94,6 +94,23 @@ def rolling_splits(days: range, train: int, test: int) -> list[Split]:
     ]
 
 
+def check_train_days(splits: Sequence[Split], metric: str) -> None:
+    """Refuses train days too few for a metric.
+
+    Raises:
+        UserError: the metric is annualised, and there are fewer than 30.
+    """
+    from btc_pipeline.backtest.metrics import FEWEST_DAYS
+
+    fewest = min(len(split.train) for split in splits)
+    if metric in ANNUALISED and fewest < FEWEST_DAYS:
+        raise UserError(
+            f"walk-forward over {fewest} days: {metric} is undefined below {FEWEST_DAYS}; choose on more days, or rank "
+            "by another metric.",
+            field="walk_forward",
+        )
+
+
 def walk_forward(
     strategy: Strategy,
     parameters: Sequence[Parameters],
@@ -114,15 +131,9 @@ def walk_forward(
     Raises:
         UserError: the metric is undefined on so few train days.
     """
-    from btc_pipeline.backtest.metrics import FEWEST_DAYS, NAMES
+    from btc_pipeline.backtest.metrics import NAMES
 
-    fewest = min(len(split.train) for split in splits)
-    if metric in ANNUALISED and fewest < FEWEST_DAYS:
-        raise UserError(
-            f"walk-forward over {fewest} days: {metric} is undefined below {FEWEST_DAYS}; choose on more days, or rank "
-            "by another metric.",
-            field="walk_forward",
-        )
+    check_train_days(splits, metric)
     lookbacks = longest_lookbacks(strategy, parameters, history.interval)
     windows, traded = [], _Traded(account)
     for split in splits:

@@ -20,6 +20,7 @@ from btc_pipeline.cli import (
     materializing,
     replaying,
     services,
+    sweeping,
 )
 from btc_pipeline.cli.console import errors
 from btc_pipeline.cli.options import FeedOption
@@ -37,6 +38,7 @@ app.command("import-candles")(importing.import_candles)
 app.command("download")(downloading.download)
 app.command("materialize")(materializing.materialize)
 app.command("backtest")(backtesting.backtest)
+app.command("sweep")(sweeping.sweep)
 app.add_typer(backtest_runs.app, name="backtests")
 app.command("collect")(collecting.collect)
 app.command("replay-exchange")(replaying.replay_exchange)

@@ -1,0 +1,112 @@
+"""`sweep`: many parameters of a strategy over the same minutes, and what the best did on days they never saw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from btc_pipeline.cli.console import errors, replay_line, say_if_replay
+from btc_pipeline.cli.options import FeedOption
+from btc_pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    from btc_pipeline.pipeline.sweeps import SweepResult
+
+
+def sweep(
+    start: Annotated[str, typer.Option(help="first day, UTC", show_default=False)],
+    param: Annotated[
+        list[str],
+        typer.Option(
+            help="period=5..500, period=5..500:5 (a step), slow=20,50,100; several times: all combinations",
+            show_default=False,
+        ),
+    ],
+    end: Annotated[
+        str | None, typer.Option(help="day after the last, UTC; by default the last closed day counts")
+    ] = None,
+    symbol: Annotated[str, typer.Option(help="BTC, or NAME.VENUE such as BTCUSD.BITFINEX")] = "BTC",
+    interval: Annotated[str, typer.Option(help="such as 37m")] = "37m",
+    strategy: Annotated[str, typer.Option(help="its name")] = "ma",
+    rank: Annotated[str, typer.Option(help="the metric that tells which is best")] = "sharpe",
+    top: Annotated[int, typer.Option(min=1, help="so many of the best are shown")] = 20,
+    walk: Annotated[
+        str | None,
+        typer.Option("--walk-forward", metavar="180d/60d", help="also choose on so many days, trade the next, roll on"),
+    ] = None,
+    heatmap: Annotated[bool, typer.Option("--heatmap", help="a map of two parameters")] = False,
+    capital: Annotated[float | None, typer.Option(help="at the start, quote currency", show_default="10000")] = None,
+    size: Annotated[float | None, typer.Option(help="share of equity a position takes", show_default="1")] = None,
+    notional: Annotated[float | None, typer.Option(help="a fixed position value instead, quote currency")] = None,
+    direction: Annotated[str | None, typer.Option(help="long, short or both", show_default="both")] = None,
+    leverage: Annotated[
+        float | None, typer.Option(help="the most a position is worth, in equity", show_default="1")
+    ] = None,
+    stop: Annotated[float | None, typer.Option(help="loss that closes a position, fraction of its entry price")] = None,
+    target: Annotated[float | None, typer.Option(help="profit that closes it, fraction of its entry price")] = None,
+    trailing: Annotated[float | None, typer.Option(help="fall from the best price that closes it, fraction")] = None,
+    slippage_bps: Annotated[float | None, typer.Option(help="what a fill is worse than its price")] = None,
+    fee_bps: Annotated[float | None, typer.Option(help="taker fee, instead of the venue's table")] = None,
+    csv: Annotated[
+        Path | None, typer.Option("--csv", help="every row into this file; a heat map into FILE.heatmap.csv")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="every row, for programs")] = False,
+    feed: FeedOption = None,  # noqa: ARG001 its callback does it
+) -> None:
+    """Simulates a strategy with every combination of parameters, and ranks them by what they did in-sample."""
+    given = {
+        "symbol": symbol, "interval": interval, "start": start, "end": end, "strategy": strategy, "capital": capital,
+        "size": size, "notional": notional, "direction": direction, "leverage": leverage, "stop": stop,
+        "target": target, "trailing": trailing, "slippage_bps": slippage_bps, "taker_fee_bps": fee_bps,
+    }  # fmt: skip
+    from btc_pipeline.cli import sweep_report
+    from btc_pipeline.pipeline.backtests import BacktestRequest
+    from btc_pipeline.pipeline.sweeps import SweepRequest, parse_walk_forward, run_sweep
+    from btc_pipeline.settings import load_settings
+    from btc_pipeline.storage.address import open_database
+
+    windows = None if walk is None else parse_walk_forward(walk)
+    request = SweepRequest(BacktestRequest.of(given), tuple(param), rank, windows, two_parameters=heatmap)
+    settings = load_settings()
+    if not as_json:
+        say_if_replay(settings)
+    elif settings.feed == "replay":
+        errors.print(replay_line(settings), markup=False)
+    with _shown(f"{symbol} {interval} {strategy}") as progress:
+        result = run_sweep(open_database(settings), settings, request, progress)
+    if csv is not None:
+        _write(csv, result, heatmap=heatmap)
+    if as_json:
+        typer.echo(sweep_report.to_json(result))
+    else:
+        sweep_report.print_sweep(result, top)
+        if heatmap:
+            sweep_report.print_heatmap(result)
+
+
+@contextmanager
+def _shown(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Progress as a bar, or nothing where there is no terminal."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, advance=done, total=total)
+
+
+def _write(file: Path, result: SweepResult, *, heatmap: bool) -> None:
+    from btc_pipeline.cli import sweep_report
+
+    contents = {file: sweep_report.to_csv(result)}
+    if heatmap:
+        contents[file.with_name(f"{file.name}.heatmap.csv")] = sweep_report.heatmap_csv(result)
+    for path, content in contents.items():
+        try:
+            path.write_text(content)
+        except OSError as error:
+            raise UserError(f"--csv {str(path)!r} cannot be written: {error.strerror}.", field="csv") from error
+        errors.print(f"written: {path}", markup=False)
