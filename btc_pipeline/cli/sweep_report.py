@@ -173,14 +173,14 @@ def print_heatmap(result: SweepResult) -> None:
     defined = sorted(value for line in blocks for value in line if not np.isnan(value))
     axis, other = result.prepared.grid.pair
     shared = f"; a cell is the mean of {high} x {wide}" if wide * high > 1 else ""
-    table = Table(title=f"{rank} over all days, {axis.name} down, {other.name} across{shared}", box=None)
-    table.title_justify = "left"
+    table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("", justify="right")
     for value in across[::wide]:
         table.add_column(f"{value:g}", justify="right")
     for value, line in zip(down[::high], blocks, strict=True):
         table.add_row(f"{value:g}", *(_cell(rank, one, defined) for one in line))
     answers.print()
+    answers.print(f"{rank} over all days, {axis.name} down, {other.name} across{shared}", markup=False)
     TABLES.print(table)
 
 
