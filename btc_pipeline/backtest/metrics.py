@@ -19,6 +19,7 @@ from btc_pipeline.market.intervals import Int64Array
 DAYS_A_YEAR: Final = 365
 FEWEST_DAYS: Final = 30
 ROUNDING: Final = 1e-12
+"""A deviation of daily returns, or of profits over their mean, that is nothing but rounding."""
 
 
 class Metrics(NamedTuple):
@@ -111,7 +112,7 @@ def measure(equity, profits, bars, bars_held, turnover, fees, funding):
         found[3] = max(last / first, 0.0) ** (DAYS_A_YEAR / days) - 1.0
         found[8] = deviation * year
         # A deviation that is rounding alone divides nothing.
-        if deviation > ROUNDING * abs(mean):
+        if deviation > ROUNDING:
             found[4] = mean / deviation * year
         if downside > 0.0:
             found[5] = mean / np.sqrt(downside / days) * year
