@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 DEAREST_BPS: Final = 10_000.0
 """Where the search for the break-even cost ends: every fill costs all that it is worth."""
-NEAREST_BPS: Final = 1e-3
+NEAREST_BPS: Final = 0.01
 """How closely it is found."""
 
 
