@@ -5,6 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from btc_pipeline.defs.assets import build_assets
+from btc_pipeline.defs.backtests import build_backtests
 from btc_pipeline.defs.jobs import build_jobs
 from btc_pipeline.defs.partitions import daily_partitions
 from btc_pipeline.defs.resources import RESOURCE_KEY, PipelineResource
@@ -21,7 +22,7 @@ def build_definitions(settings: Settings | None = None, pipeline: PipelineResour
     partitions, catalogue = daily_partitions(settings.start_date), build_catalogue(settings)
     clean_up, nightly_clean_up = build_retention()
     return dg.Definitions(
-        assets=build_assets(catalogue, partitions),
+        assets=[*build_assets(catalogue, partitions), build_backtests(settings.start_date)],
         jobs=[*build_jobs(), clean_up],
         schedules=[nightly, nightly_clean_up],
         sensors=build_sensors(settings, catalogue),

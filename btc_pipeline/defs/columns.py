@@ -56,6 +56,22 @@ DECISION_COLUMNS: Final[Columns] = (
     ("recorded_at", "timestamptz", "when it was stored"),
     ("warmed", "boolean", "it saw bars of another venue, as the setting warmup allows"),
 )
+BACKTEST_COLUMNS: Final[Columns] = (
+    ("id", "uuid", "of the run"),
+    ("group_id", "uuid", "of runs that were asked for together"),
+    ("run_key", "text", "digest of everything that can change the result"),
+    ("result_hash", "text", "digest of every fill"),
+    ("status", "text", "queued, running, done or failed"),
+    ("symbol", "text", "instrument at its venue"),
+    ("interval", "text", "bar length"),
+    ("strategy", "text", "name of the strategy"),
+    ("configuration", "jsonb", "the request, with everything that it left open decided"),
+    ("results", "jsonb", "figures; money in quote currency, returns as fractions"),
+    ("message", "text", "of a failed run why, in words"),
+    ("progress", "double precision", "0 to 1"),
+    ("dagster_run_id", "text", "the run in Dagster that made it"),
+    ("finished_at", "timestamptz", "when it was done or had failed"),
+)
 
 
 def table_schema(columns: Columns) -> dg.TableSchema:

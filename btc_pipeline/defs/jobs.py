@@ -1,10 +1,12 @@
-"""Jobs: one that materialises everything over a day or a range of days."""
+"""Jobs: one that materialises everything over a day or a range of days, and one a backtest."""
 
 from __future__ import annotations
 
 from typing import Final
 
 import dagster as dg
+
+from btc_pipeline.defs.backtests import BACKTEST, BACKTESTS, RUN_TAGS
 
 MATERIALIZE: Final = "materialize"
 
@@ -14,10 +16,16 @@ def build_jobs() -> list[dg.UnresolvedAssetJobDefinition]:
     return [
         dg.define_asset_job(
             MATERIALIZE,
-            selection=dg.AssetSelection.all(),
+            selection=dg.AssetSelection.all() - dg.AssetSelection.groups(BACKTESTS),
             description=(
                 "Validates minutes and brings candles, indicators and decisions up to date, for a day or a range of "
                 "days. Days that are up to date are verified and left alone."
             ),
-        )
+        ),
+        dg.define_asset_job(
+            BACKTEST,
+            selection=dg.AssetSelection.assets(BACKTESTS),
+            tags=RUN_TAGS,
+            description="One backtest over a range of months; strategy, parameters and account are its configuration.",
+        ),
     ]

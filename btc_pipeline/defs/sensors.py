@@ -17,6 +17,7 @@ from typing import Any, Final
 import dagster as dg
 import psycopg
 
+from btc_pipeline.defs.backtest_watch import build_backtest_watch
 from btc_pipeline.defs.checks import COLLECTOR, check_collectors, collector_evaluation
 from btc_pipeline.defs.jobs import MATERIALIZE
 from btc_pipeline.defs.lane import CLOSE_TAG, LANE_TAG, LIVE, Owed, read_lane
@@ -49,7 +50,7 @@ MAX_RUNTIME_SECONDS: Final = 900
 
 def build_sensors(settings: Settings, catalogue: Catalogue) -> list[dg.SensorDefinition]:
     """The sensors over a catalogue."""
-    return [_live_lane(settings, catalogue), _collector_watch(settings)]
+    return [_live_lane(settings, catalogue), _collector_watch(settings), build_backtest_watch(settings)]
 
 
 def _live_lane(settings: Settings, catalogue: Catalogue) -> dg.SensorDefinition:

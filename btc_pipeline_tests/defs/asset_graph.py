@@ -54,7 +54,8 @@ def _asset(graph: dg.AssetGraph, key: dg.AssetKey) -> Iterator[str]:  # type: ig
         else:
             assert isinstance(mapping, dg.TimeWindowPartitionMapping)
             assert mapping.allow_nonexistent_upstream_partitions
-            yield f"  < {parent.to_user_string()}, days {mapping.start_offset} to {mapping.end_offset}"
+            unit = "months, their days" if graph.get(parent).partitions_def != node.partitions_def else "days"
+            yield f"  < {parent.to_user_string()}, {unit} {mapping.start_offset} to {mapping.end_offset}"
     yield f"  checks: {', '.join(sorted(check.name for check in node.check_keys))}"
 
 

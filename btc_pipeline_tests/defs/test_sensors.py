@@ -252,7 +252,7 @@ def test_nothing_is_asked_where_nothing_is_stored(
 
 def test_every_sensor_runs_without_being_switched_on(own_settings: None) -> None:
     found = list(build_definitions().sensors or [])
-    assert [one.name for one in found] == ["live_lane", "collector_watch"]
+    assert [one.name for one in found] == ["live_lane", "collector_watch", "backtest_watch"]
     for one in found:
         assert isinstance(one, dg.SensorDefinition)
         assert one.default_status == dg.DefaultSensorStatus.RUNNING
