@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 import dagster as dg
 
-from btc_pipeline.pipeline.backtest_months import RANGE_END_TAG, RANGE_START_TAG
+from btc_pipeline.defs.partitions import RANGE_END_TAG, RANGE_START_TAG
 from btc_pipeline.pipeline.live import may_begin
 from btc_pipeline.storage.connection import Database
 from btc_pipeline.storage.times import to_day, to_minute

@@ -8,9 +8,11 @@ from typing import Final
 
 import dagster as dg
 
-from btc_pipeline.pipeline.backtest_months import RANGE_END_TAG, RANGE_START_TAG
 from btc_pipeline.pipeline.catalogue import DerivedAsset
 from btc_pipeline.storage.times import to_date, to_day
+
+RANGE_START_TAG: Final = "dagster/asset_partition_range_start"
+RANGE_END_TAG: Final = "dagster/asset_partition_range_end"
 
 # Parent and child share a backfill's run only if they agree in partitions, policy and code location.
 BACKFILL_POLICY: Final = dg.BackfillPolicy.single_run()

@@ -19,14 +19,14 @@ import pytest
 from btc_pipeline.defs.backtest_watch import build_backtest_watch, fail_ended
 from btc_pipeline.defs.backtests import BACKTEST, BACKTESTS, BacktestConfig, monthly_partitions
 from btc_pipeline.defs.build import build_definitions
+from btc_pipeline.defs.partitions import RANGE_END_TAG, RANGE_START_TAG
 from btc_pipeline.defs.processes import PROCESS_TAG
-from btc_pipeline.pipeline.backtest_months import month_tags
 from btc_pipeline.pipeline.backtest_request import BacktestRequest
 from btc_pipeline.pipeline.backtests import run_backtest
 from btc_pipeline.settings import load_settings
 from btc_pipeline.storage.backtests import NewRun, add_run, read_run
 from btc_pipeline.storage.connection import Database
-from btc_pipeline_tests.defs.worlds import DAYS, FIRST, SYMBOL, metadata_of
+from btc_pipeline_tests.defs.worlds import FIRST, SYMBOL, metadata_of
 
 START, END = "2016-01-01", "2016-01-05"
 ASKED = {"symbol": SYMBOL, "strategy": "ma", "parameters": {"period": 5}, "interval": "37m"}
@@ -46,7 +46,7 @@ def run(instance: dg.DagsterInstance, config: dict[str, Any], tags: dict[str, st
 
 
 def january() -> dict[str, str]:
-    return month_tags(range(FIRST, FIRST + DAYS), date(2015, 1, 1))
+    return {RANGE_START_TAG: START, RANGE_END_TAG: START}
 
 
 def waiting(database: Database, dagster_run_id: str | None = None) -> UUID:
@@ -92,11 +92,6 @@ def test_months_are_the_range_of_a_run_unless_it_names_its_own() -> None:
 def test_partitions_are_months_from_that_of_the_first_day_on() -> None:
     keys = monthly_partitions(date(2015, 1, 17)).get_partition_keys()
     assert keys[:2] == ["2015-01-01", "2015-02-01"]
-    assert month_tags(range(FIRST, FIRST + 60), date(2016, 1, 17)) == {
-        "dagster/asset_partition_range_start": "2016-01-01",
-        "dagster/asset_partition_range_end": "2016-02-01",
-    }
-    assert month_tags(range(FIRST, FIRST + 60), date(2016, 3, 1)) == {}
 
 
 def test_a_run_over_months_shows_its_result(world: Database, instance: dg.DagsterInstance) -> None:
