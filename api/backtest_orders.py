@@ -11,7 +11,7 @@ import anyio.to_thread
 from api.bars import find_bounds
 from api.context import Context
 from api.errors import NotLaunchedError
-from api.launching import Launcher
+from api.launching import Launcher, month_tags
 from btc_pipeline.market.intervals import MINUTES_PER_DAY
 from btc_pipeline.pipeline.backtest_identity import lookup_key
 from btc_pipeline.pipeline.backtest_request import BacktestRequest, DataRange, plan_backtest
@@ -19,6 +19,7 @@ from btc_pipeline.pipeline.backtests import Prepared, new_run, scope_of
 from btc_pipeline.storage import backtest_statements as statements
 from btc_pipeline.storage.backtests import mark_parameters
 from btc_pipeline.storage.instruments import READ_ALL, instrument_of
+from btc_pipeline.storage.times import to_date
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,7 +67,9 @@ async def launch(context: Context, asked: Sequence[Asked], group: UUID) -> dict[
                 run = runs[one] = uuid4()
                 await context.connections.fetch(statements.ADD, *new_run(one.prepared, group).row(run))
                 config = {**one.prepared.configuration, "backtest_id": str(run)}
-                dagster_run = await launcher.launch(selector, config, {})
+                days = one.prepared.plan.days
+                tags = month_tags(to_date(days[0]), to_date(days[-1]), context.settings.start_date)
+                dagster_run = await launcher.launch(selector, config, tags)
                 await context.connections.fetch(statements.SET_DAGSTER_RUN, run, dagster_run)
         except NotLaunchedError:
             # One that Dagster has taken already finds its row gone, and ends.

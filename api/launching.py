@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, Final
 
 import httpx
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 JOB: Final = "backtest"
 OP: Final = "backtests"
 """The asset that the job makes, whose configuration is the request."""
+RANGE_START_TAG: Final = "dagster/asset_partition_range_start"
+RANGE_END_TAG: Final = "dagster/asset_partition_range_end"
 TIMEOUT_SECONDS: Final = 10.0
 
 FIND: Final = """
@@ -42,6 +45,18 @@ mutation Launch($executionParams: ExecutionParams!) {
   }
 }
 """
+
+
+def month_tags(first: date, last: date, start_date: date) -> dict[str, str]:
+    """The tags of a run over monthly partitions, those that the days from first to last lie in: for its lineage.
+
+    Args:
+        start_date: the first day of the pipeline's partitions; months before it are none.
+    """
+    months = [max(first, start_date).replace(day=1), last.replace(day=1)]
+    if months[0] > months[1]:
+        return {}
+    return dict(zip((RANGE_START_TAG, RANGE_END_TAG), map(str, months), strict=True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,12 @@
-"""What a notebook imports: stored candles and decisions as data frames."""
+"""What a notebook imports: stored candles and decisions as data frames, and backtests."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
 
 from btc_pipeline.errors import UserError
 from btc_pipeline.market.candles import Candles, empty_candles
@@ -38,6 +41,7 @@ FROM (
 WHERE NOT withdrawn AND ($6 = '' OR strategy = $6)
 ORDER BY time, strategy
 """
+TIMES: Final = ("time", "recorded_at", "entry_time", "exit_time")
 LONGEST_MONTH_MINUTES: Final = 31 * MINUTES_PER_DAY
 _EARLIEST: Final = "1970-01-01"
 _LATEST: Final = "2200-01-01"
@@ -122,6 +126,113 @@ def load_decisions(
     return _labelled(frame.astype({"target": "Int64"}).set_index("time"), settings)
 
 
+@dataclass(frozen=True, slots=True)
+class BacktestResult:
+    """A backtest.
+
+    Attributes:
+        metrics: figures by name, None where undefined (`docs/metrics.md`).
+        trades: a row a round trip, indexed by `number`.
+        equity: indexed by `time`, at the start and at every midnight (UTC): equity, equity_base (in coins), drawdown.
+        report: all that the command's `--json` says of results: `head` first, `stress`, `buy_and_hold`, ...
+        configuration: the request, with what it left open.
+        id: of the stored run; None if nothing was stored.
+        from_store: whether it was there already.
+    """
+
+    metrics: dict[str, float | None]
+    trades: pd.DataFrame
+    equity: pd.DataFrame
+    report: dict[str, Any]
+    configuration: dict[str, Any]
+    id: UUID | None = None
+    from_store: bool = False
+
+    def __repr__(self) -> str:
+        asked, shown = self.configuration, ("total_return", "sharpe", "max_drawdown", "trades")
+        lines = [
+            f"{asked['symbol']} {asked['interval']} {asked['strategy']} {asked['start']} to {asked['end']}",
+            ", ".join(f"{name} {self.metrics[name]}" for name in shown),
+            *self.report["head"],
+        ]
+        return "\n".join(lines)
+
+
+def backtest(
+    symbol: str,
+    interval: str,
+    start: str | date,
+    end: str | date | None = None,
+    *,
+    strategy: str = "ma44",
+    parameters: Mapping[str, int | float] | None = None,
+    store: bool = False,
+    database: Database | None = None,
+    **options: Any,
+) -> BacktestResult:
+    """What an account would have made of a strategy's decisions. Nothing is stored unless `store` says so.
+
+    Args:
+        start, end: UTC dates, the end exclusive; by default the last closed day is the last.
+        parameters: of the strategy; they may also be given by name.
+        store: keep the run, and give one that was made already instead of running it again.
+        options: `capital`, `size`, `leverage`, `direction`, `stop`, `slippage_bps` and the like, as of the command
+            `btc-pipeline backtest`; every other name is a parameter of the strategy.
+
+    Raises:
+        UserError: it cannot be run; the message says why, and what could be.
+
+    Example:
+        >>> backtest("BTCUSD.BITFINEX", "37m", "2015-01-01", "2017-01-01", strategy="ma", period=44)  # doctest: +SKIP
+    """
+    from btc_pipeline.pipeline import backtests
+    from btc_pipeline.storage.backtests import read_part
+
+    known = backtests.BacktestRequest.model_fields
+    own = {name: value for name, value in options.items() if name not in known}
+    account = {name: value for name, value in options.items() if name in known}
+    request = backtests.BacktestRequest.of(
+        {
+            **account,
+            "symbol": symbol,
+            "interval": interval,
+            "start": start,
+            "end": end,
+            "strategy": strategy,
+            "parameters": {**(parameters or {}), **own},
+        }
+    )
+    settings = load_settings()
+    where = database or open_database(settings)
+    if store:
+        done = backtests.run_backtest(where, settings, request)
+        run, results = done.run, done.run.results or {}
+        tables = [read_part(where, run.id, name) for name in ("trades", "equity")]
+        return _result(settings, tables, results, run.configuration, run.id, done.from_store)
+    prepared, result = backtests.backtest(where, settings, request)
+    return _result(settings, [result.trades, result.equity], result.results, prepared.configuration)
+
+
+def _result(
+    settings: Settings,
+    tables: Sequence[pa.Table],
+    results: dict[str, Any],
+    configuration: dict[str, Any],
+    run: UUID | None = None,
+    from_store: bool = False,
+) -> BacktestResult:
+    trades, equity = (_utc(table.to_pandas()) for table in tables)
+    return BacktestResult(
+        results["metrics"],
+        _labelled(trades.set_index("number"), settings),
+        _labelled(equity.set_index("time"), settings),
+        results,
+        configuration,
+        run,
+        from_store,
+    )
+
+
 def _labelled(frame: pd.DataFrame, settings: Settings) -> pd.DataFrame:
     """A frame that says where its numbers are from: `attrs["feed"]` is live, or replay (`BTC_PIPELINE_FEED=replay`)."""
     frame.attrs["feed"] = settings.feed
@@ -168,7 +279,7 @@ def _moment(value: str | datetime | None, field: str, default: str) -> datetime:
 
 def _utc(frame: pd.DataFrame) -> pd.DataFrame:
     """ADBC's frames carry `UTC` in microseconds already; empty ones may not."""
-    return frame.astype({name: "datetime64[us, UTC]" for name in ("time", "recorded_at") if name in frame})
+    return frame.astype({name: "datetime64[us, UTC]" for name in TIMES if name in frame})
 
 
 def _closes(opens: Any, interval: Interval) -> Any:

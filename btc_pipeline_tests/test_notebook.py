@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -221,6 +223,56 @@ def test_without_a_database_the_settings_own_is_used(world: Database) -> None:
 
 
 def test_the_package_offers_both_and_nothing_by_accident() -> None:
-    assert set(btc_pipeline.__all__) == {"load_candles", "load_decisions"}
+    assert set(btc_pipeline.__all__) == {"backtest", "load_candles", "load_decisions"}
     with pytest.raises(AttributeError, match="no attribute 'load_bars'"):
         _ = btc_pipeline.load_bars  # type: ignore[attr-defined]
+
+
+def test_a_backtest_is_frames_and_figures_and_stores_nothing(world: Database) -> None:
+    from btc_pipeline import backtest
+
+    order = ("37m", "2016-01-01", "2016-01-05")
+    result = backtest(SYMBOL, *order, strategy="ma", period=5, direction="long", database=world)  # type: ignore[operator]
+    assert result.id is None
+    assert result.trades.index.name == "number"
+    assert set(result.trades["side"]) == {1}
+    assert result.trades["entry_time"].dtype == UTC_MICROSECONDS
+    assert (len(result.equity), result.equity.index.dtype) == (DAYS + 1, UTC_MICROSECONDS)
+    assert result.equity["equity"].iloc[-1] == result.metrics["final_equity"]
+    assert result.configuration["parameters"] == {"period": 5}
+    assert repr(result).startswith(f"{SYMBOL} 37m ma 2016-01-01 to 2016-01-05\ntotal_return ")
+    assert stored_runs(world) == 0
+
+    kept = backtest(  # type: ignore[operator]
+        SYMBOL, *order, strategy="ma", parameters={"period": 5}, direction="long", store=True, database=world
+    )
+    assert (kept.id is None, kept.from_store, stored_runs(world)) == (False, False, 1)
+    pd.testing.assert_frame_equal(kept.trades, result.trades)
+    pd.testing.assert_frame_equal(kept.equity, result.equity)
+    assert kept.report == result.report
+    again = backtest(SYMBOL, *order, strategy="ma", period=5, direction="long", store=True, database=world)  # type: ignore[operator]
+    assert (again.id, again.from_store) == (kept.id, True)
+
+
+def test_a_backtests_mistakes_have_words(world: Database) -> None:
+    from btc_pipeline import backtest
+
+    with pytest.raises(UserError, match=r"parameter 'perid' is unknown: use period\. Did you mean period\?"):
+        backtest(SYMBOL, "37m", "2016-01-01", strategy="ma", perid=5, database=world)  # type: ignore[operator]
+    with pytest.raises(UserError, match="start 'x' is not a date"):
+        backtest(SYMBOL, "37m", "x", database=world)  # type: ignore[operator]
+
+
+def test_backtest_is_the_function_whatever_was_imported_first() -> None:
+    for first in ("", "import btc_pipeline.backtest.account", "from btc_pipeline.backtest.engine import ExitReason"):
+        script = (
+            f"{first}\nfrom btc_pipeline import backtest\nassert callable(backtest)\nimport btc_pipeline.backtest.fees"
+        )
+        subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(__file__).parents[1], timeout=60)
+
+
+def stored_runs(database: Database) -> int:
+    with database.rows() as connection:
+        row = connection.execute("SELECT count(*) AS n FROM backtest_runs").fetchone()
+    assert row is not None
+    return int(row["n"])

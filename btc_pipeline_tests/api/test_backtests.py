@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from datetime import date
 from itertools import pairwise
 from typing import Any
 
@@ -101,6 +102,10 @@ def test_an_order_is_queued_launched_made_and_then_answered_from_the_store(
     assert launched["selector"] == {
         "repositoryName": "__repository__", "repositoryLocationName": "btc_pipeline", "jobName": "backtest",
     }  # fmt: skip
+    assert launched["executionMetadata"]["tags"] == [
+        {"key": "dagster/asset_partition_range_start", "value": "2016-01-01"},
+        {"key": "dagster/asset_partition_range_end", "value": "2016-01-01"},
+    ]
     assert launched["runConfigData"]["ops"]["backtests"]["config"]["backtest_id"] == run
 
     waiting = get(web, f"/{run}")
@@ -121,6 +126,19 @@ def test_an_order_is_queued_launched_made_and_then_answered_from_the_store(
         {"id": run, "interval": "37m", "status": "done", "from_store": True, "address": f"{API}/{run}"}
     ]
     assert len(dagster.launched) == 1
+
+
+@pytest.mark.parametrize(
+    ("days", "months"),
+    [
+        (("2016-01-15", "2016-03-01"), ("2016-01-01", "2016-03-01")),
+        (("2014-05-01", "2016-03-31"), ("2015-02-01", "2016-03-01")),
+        (("2014-05-01", "2015-01-31"), ()),
+    ],
+)
+def test_a_run_is_tagged_with_the_months_that_there_are(days: tuple[str, str], months: tuple[str, ...]) -> None:
+    first, last = map(date.fromisoformat, days)
+    assert tuple(api.launching.month_tags(first, last, date(2015, 2, 3)).values()) == months
 
 
 def test_several_intervals_are_runs_of_one_group(web: TestClient, stored: Database, dagster: FakeDagster) -> None:

@@ -1,0 +1,137 @@
+"""`backtest` and `backtests` as a user sees them."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from btc_pipeline.storage.connection import Database
+from btc_pipeline_tests.cli.conftest import Run
+from btc_pipeline_tests.cli.files import lines, write
+
+SYMBOL = ("--symbol", "BTCUSD.BITFINEX")
+ORDER = (*SYMBOL, "--start", "2016-01-01", "--strategy", "ma", "--param", "period=5")
+
+
+@pytest.fixture
+def filled(run: Run, tmp_path: Path) -> Run:
+    """The command over three days of minutes."""
+    assert run("import-candles", write(tmp_path, lines(3)), *SYMBOL).code == 0
+    return run
+
+
+def stored(run: Run, *arguments: str) -> Any:
+    ended = run(*arguments, "--json")
+    assert ended.code == 0, ended
+    return json.loads(ended.out)
+
+
+def test_a_run_is_reported_stored_and_then_answered_from_the_store(filled: Run) -> None:
+    first = filled("backtest", *ORDER, "--interval", "37m")
+    assert first.code == 0, first
+    head = first.out.splitlines()
+    assert head[0] == "BTCUSD.BITFINEX 37m ma period=5, 2016-01-01 to 2016-01-04"
+    assert "from the store" not in head[1]
+    assert "note Funding is not included: no history of it is known." in first.out
+    for words in ("total return", "max drawdown", "buy and hold", "stress 10 bps", "break-even cost a side", "2016"):
+        assert words in first.out
+    again = filled("backtest", *ORDER, "--intervals", "37m")
+    assert again.out.splitlines()[1].endswith("(answered from the store: nothing had changed)")
+    assert len(stored(filled, "backtests", "list")) == 1
+
+
+def test_json_is_the_whole_run(filled: Run) -> None:
+    run = stored(filled, "backtest", *ORDER)
+    assert (run["status"], run["from_store"], run["configuration"]["parameters"]) == ("done", False, {"period": 5})
+    assert run["results"]["metrics"]["trades"] > 10
+    assert stored(filled, "backtest", *ORDER)["from_store"]
+    both = stored(filled, "backtest", *ORDER, "--intervals", "37m,1h")
+    assert [(one["interval"], one["from_store"]) for one in both] == [("37m", True), ("1h", False)]
+
+
+def test_account_options_reach_the_account(filled: Run) -> None:
+    options = {
+        "--capital": "500",
+        "--size": "2",
+        "--leverage": "3",
+        "--direction": "long",
+        "--stop": "0.02",
+        "--target": "0.05",
+        "--trailing": "0.03",
+        "--slippage-bps": "1",
+        "--fee-bps": "0",
+    }
+    run = stored(filled, "backtest", *ORDER, *(text for pair in options.items() for text in pair))
+    asked = run["configuration"]
+    names = ("capital", "size", "leverage", "direction", "stop", "target", "trailing", "slippage_bps", "taker_fee_bps")
+    assert [asked[name] for name in names] == [500, 2, 3, "long", 0.02, 0.05, 0.03, 1, 0]
+    assert run["results"]["metrics"]["fees"] == 0
+    assert run["results"]["slippage_bps"] == 1
+    trades = stored(filled, "backtests", "trades", run["id"])
+    assert {trade["side"] for trade in trades} == {1}
+    assert len({trade["reason"] for trade in trades}) > 1
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ((*ORDER, "--strategy", "mb"), "strategy 'mb' is unknown: did you mean ma"),
+        ((*ORDER, "--param", "period=6"), "--param period is given twice."),
+        ((*SYMBOL, "--start", "2016-01-01", "--param", "period"), "--param 'period' is not NAME=NUMBER"),
+        ((*SYMBOL, "--start", "2016-01-01", "--param", "period=x"), "--param 'period=x': 'x' is not a number."),
+        (
+            (*SYMBOL, "--start", "2016-01-01", "--strategy", "ma", "--param", "period=501"),
+            "strategy ma: period 501 is ",
+        ),
+        (
+            (*SYMBOL, "--start", "2016-01-01", "--strategy", "ma", "--param", "perid=5"),
+            "strategy ma: parameter 'perid'",
+        ),
+        ((*ORDER, "--end", "2015-01-01"), "start 2016-01-01 is not before end 2015-01-01"),
+        ((*ORDER, "--start", "1.1.2016"), "start '1.1.2016' is not a date: write 2016-01-31"),
+        ((*ORDER, "--capital", "0"), "capital 0.0 is not valid"),
+        ((*ORDER, "--leverage", "50"), "leverage 50.0 is not valid: it is above 0 to 40."),
+        ((*ORDER, "--direction", "up"), "direction 'up' is not valid"),
+        (
+            (*SYMBOL, "--start", "2017-01-01"),
+            "start 2017-01-01: BTCUSD.BITFINEX has no minutes from then on; there are ",
+        ),
+        (("--start", "2016-01-01"), "symbol 'BTC' has no data here"),
+    ],
+)
+def test_a_mistake_is_one_line_and_nothing_is_stored(filled: Run, options: tuple[str, ...], words: str) -> None:
+    assert filled("backtest", *options).mistake.startswith(words)
+    assert stored(filled, "backtests", "list") == []
+
+
+def test_stored_runs_are_shown_compared_written_and_deleted(filled: Run, tmp_path: Path, database: Database) -> None:
+    one = stored(filled, "backtest", *ORDER)["id"]
+    other = stored(filled, "backtest", *ORDER, "--direction", "long")["id"]
+    listed = filled("backtests", "list").out
+    assert listed.index(other) < listed.index(one)
+    assert "BTCUSD.BITFINEX 37m ma period=5" in filled("backtests", "show", one).out
+    compared = filled("backtests", "compare", one, other).out
+    assert one[:8] in compared
+    assert "sharpe" in compared
+
+    for what in ("trades", "equity", "decisions"):
+        path = tmp_path / f"{what}.csv"
+        rows = stored(filled, "backtests", what, one)
+        assert filled("backtests", what, one, "--csv", path).out.startswith(f"{len(rows):,} rows in ")
+        with path.open() as file:
+            assert len(list(csv.DictReader(file))) == len(rows)
+        shown = filled("backtests", what, one).out.splitlines()
+        assert len(shown) > len(rows)
+
+    assert filled("backtests", "delete", one).out == f"{one} is deleted\n"
+    assert [run["id"] for run in stored(filled, "backtests", "list")] == [other]
+    assert filled("backtests", "show", one).mistake.startswith(f"backtest {one!r} is unknown")
+    assert filled("backtests", "compare", other).mistake.startswith("compare takes two ids or more")
+    assert filled("backtests", "show", "x").mistake.startswith("id 'x' is not an id of backtests, such as ")
+    assert filled("backtests", "list", "--symbol", "BTC").out.startswith("there are none")
+    nowhere = filled("backtests", "trades", other, "--csv", tmp_path / "nowhere" / "x.csv")
+    assert "cannot be written" in nowhere.mistake
