@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from adbc_driver_manager.dbapi import Cursor
 
+    from btc_pipeline.backtest.metrics import Metrics
+
 DECISIONS: Final = """
 SELECT time, strategy, parameters::text AS parameters, version, target, type, confidence,
        array_to_string(reasons, '; ') AS reasons, indicator_snapshot::text AS indicator_snapshot, origin, recorded_at,
@@ -131,7 +133,7 @@ class BacktestResult:
     """A backtest.
 
     Attributes:
-        metrics: figures by name, None where undefined (`docs/metrics.md`).
+        metrics: figures, such as `metrics.sharpe`; None where undefined (`docs/metrics.md`).
         trades: a row a round trip, indexed by `number`.
         equity: indexed by `time`, at the start and at every midnight (UTC): equity, equity_base (in coins), drawdown.
         report: all that the command's `--json` says of results: `head` first, `stress`, `buy_and_hold`, ...
@@ -140,7 +142,7 @@ class BacktestResult:
         from_store: whether it was there already.
     """
 
-    metrics: dict[str, float | None]
+    metrics: Metrics
     trades: pd.DataFrame
     equity: pd.DataFrame
     report: dict[str, Any]
@@ -152,7 +154,7 @@ class BacktestResult:
         asked, shown = self.configuration, ("total_return", "sharpe", "max_drawdown", "trades")
         lines = [
             f"{asked['symbol']} {asked['interval']} {asked['strategy']} {asked['start']} to {asked['end']}",
-            ", ".join(f"{name} {self.metrics[name]}" for name in shown),
+            ", ".join(f"{name} {getattr(self.metrics, name)}" for name in shown),
             *self.report["head"],
         ]
         return "\n".join(lines)
@@ -221,9 +223,11 @@ def _result(
     run: UUID | None = None,
     from_store: bool = False,
 ) -> BacktestResult:
+    from btc_pipeline.backtest.metrics import NAMES, Metrics
+
     trades, equity = (_utc(table.to_pandas()) for table in tables)
     return BacktestResult(
-        results["metrics"],
+        Metrics(**{name: results["metrics"].get(name) for name in NAMES}),
         _labelled(trades.set_index("number"), settings),
         _labelled(equity.set_index("time"), settings),
         results,

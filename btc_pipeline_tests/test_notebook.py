@@ -238,7 +238,7 @@ def test_a_backtest_is_frames_and_figures_and_stores_nothing(world: Database) ->
     assert set(result.trades["side"]) == {1}
     assert result.trades["entry_time"].dtype == UTC_MICROSECONDS
     assert (len(result.equity), result.equity.index.dtype) == (DAYS + 1, UTC_MICROSECONDS)
-    assert result.equity["equity"].iloc[-1] == result.metrics["final_equity"]
+    assert result.equity["equity"].iloc[-1] == result.metrics.final_equity
     assert result.configuration["parameters"] == {"period": 5}
     assert repr(result).startswith(f"{SYMBOL} 37m ma 2016-01-01 to 2016-01-05\ntotal_return ")
     assert stored_runs(world) == 0

@@ -248,3 +248,23 @@ def test_a_list_without_cross_checks_turns_them_off(config: Path) -> None:
 def test_trades_are_not_kept_unless_they_are_taken() -> None:
     assert "keep_trades_days is 7, but no trades are taken" in refusal(collector={"keep_trades_days": 7})
     assert load_settings(collector={"keep_trades_days": 7, "trades": True}).collector.keep_trades_days == 7
+
+
+def test_costs_of_backtests_are_settings(config: Path) -> None:
+    assert load_settings().backtest.slippage_bps == {"BTC": 1.0}
+    config.write_text(
+        "backtest:\n"
+        "  slippage_bps: {cbBTC: 2, BTCUSDT.BINANCE: 3}\n"
+        "  fees:\n"
+        "    bitfinex:\n"
+        "      - {valid_from: 2026-01-01, taker_bps: 15}\n"
+        "      - {valid_from: 2013-01-01, taker_bps: 20, maker_bps: 10}\n"
+    )
+    chosen = load_settings().backtest
+    assert chosen.slippage_bps == {"BTC": 2.0, "BTCUSDT.BINANCE": 3.0}
+    assert [fee.taker_bps for fee in chosen.fee_tables["BITFINEX"]] == [20.0, 15.0]
+    config.write_text("backtest: {slippage_bps: {BTC: -1}}")
+    assert refusal().startswith("config: backtest.slippage_bps.BTC: ")
+    config.write_text("backtest: {slippage_bps: {btc: 1}}")
+    assert "symbol 'btc' is not valid" in refusal()
+    assert "dagster_url" in refusal(backtest={}, dagster_url="localhost:3000")
