@@ -12,6 +12,7 @@ from btc_pipeline.defs.resources import RESOURCE_KEY, PipelineResource
 from btc_pipeline.defs.retention import build_retention
 from btc_pipeline.defs.schedules import nightly
 from btc_pipeline.defs.sensors import build_sensors
+from btc_pipeline.defs.sweeps import build_sweeps
 from btc_pipeline.pipeline.catalogue import build_catalogue
 from btc_pipeline.settings import Settings, load_settings
 
@@ -22,7 +23,7 @@ def build_definitions(settings: Settings | None = None, pipeline: PipelineResour
     partitions, catalogue = daily_partitions(settings.start_date), build_catalogue(settings)
     clean_up, nightly_clean_up = build_retention()
     return dg.Definitions(
-        assets=[*build_assets(catalogue, partitions), build_backtests(settings.start_date)],
+        assets=[*build_assets(catalogue, partitions), build_backtests(settings.start_date), build_sweeps()],
         jobs=[*build_jobs(), clean_up],
         schedules=[nightly, nightly_clean_up],
         sensors=build_sensors(settings, catalogue),

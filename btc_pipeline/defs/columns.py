@@ -72,6 +72,12 @@ BACKTEST_COLUMNS: Final[Columns] = (
     ("dagster_run_id", "text", "the run in Dagster that made it"),
     ("finished_at", "timestamptz", "when it was done or had failed"),
 )
+SWEEP_COLUMNS: Final[Columns] = (
+    ("sweep_key", "text", "digest of everything that can change a row, the grid included"),
+    ("number", "integer", "place in the grid, from 0"),
+    ("parameters", "jsonb", "all of the strategy's"),
+    ("figures", "double precision[]", "metrics; money in quote currency, returns as fractions, null where undefined"),
+)
 
 
 def table_schema(columns: Columns) -> dg.TableSchema:

@@ -1,4 +1,4 @@
-"""Jobs: one that materialises everything over a day or a range of days, and one a backtest."""
+"""Jobs: one that materialises everything over a day or a range of days, one a backtest, one a part of a sweep."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Final
 import dagster as dg
 
 from btc_pipeline.defs.backtests import BACKTEST, BACKTESTS, RUN_TAGS
+from btc_pipeline.defs.sweeps import SWEEP, SWEEP_ROWS
 
 MATERIALIZE: Final = "materialize"
 
@@ -27,5 +28,11 @@ def build_jobs() -> list[dg.UnresolvedAssetJobDefinition]:
             selection=dg.AssetSelection.assets(BACKTESTS),
             tags=RUN_TAGS,
             description="One backtest over a range of months; strategy, parameters and account are its configuration.",
+        ),
+        dg.define_asset_job(
+            SWEEP,
+            selection=dg.AssetSelection.assets(SWEEP_ROWS),
+            tags=RUN_TAGS,
+            description="One part of a sweep; what is swept, and which part, is its configuration.",
         ),
     ]

@@ -49,7 +49,9 @@ def _asset(graph: dg.AssetGraph, key: dg.AssetKey) -> Iterator[str]:  # type: ig
     yield f"{key.to_user_string()}: group {node.group_name}, kinds {', '.join(sorted(node.kinds))}"
     for parent in sorted(node.parent_keys):
         mapping = node.partition_mappings.get(parent)
-        if mapping is None:
+        if node.partitions_def is None:
+            yield f"  < {parent.to_user_string()}, any days"
+        elif mapping is None:
             yield f"  < {parent.to_user_string()}, the same day"
         else:
             assert isinstance(mapping, dg.TimeWindowPartitionMapping)

@@ -75,6 +75,7 @@ def test_shown_columns_are_the_columns_of_the_table(shipped: Settings, database)
             ("indicators_37m", "indicators"),
             ("decisions_37m", "decisions"),
             ("backtests", "backtest_runs"),
+            ("sweep_rows", "sweep_rows"),
         ):
             rows = connection.execute(
                 "SELECT attname AS name, format_type(atttypid, NULL) AS type FROM pg_attribute "
