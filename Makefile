@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 # The lock files name no download address: they come from whichever registry this machine is set up for.
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
-.PHONY: help run test test-stack test-faults lint bench bench-live test-timescale lock clean
+.PHONY: help run test test-stack test-faults lint bench bench-live bench-backtest test-timescale lock clean
 .DEFAULT_GOAL := help
 
 help:  ## This list
@@ -38,6 +38,9 @@ bench: $(READY)  ## The figures, side by side
 
 bench-live: $(READY)  ## The figures of everything live, in real time
 	$(BIN)/python -m btc_pipeline_tests.bench.live_main $(ARGS)
+
+bench-backtest: $(READY)  ## The figures of backtests and sweeps, beside vectorbt and backtesting.py
+	$(BIN)/python -m btc_pipeline_tests.bench.backtest_main $(ARGS)
 
 test-timescale: $(READY)  ## Storage and pipeline tests against a real TimescaleDB (TEST_TIMESCALE_URL, or its own)
 	PYTHON=$(BIN)/python scripts/timescale.sh $(ARGS)

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -18,17 +14,16 @@ import httpx
 import psutil
 
 from btc_pipeline_tests.bench.figures import Figure
-from btc_pipeline_tests.bench.workspace import IMPORTED, Workspace, free_port, program
+from btc_pipeline_tests.bench.up import ask_dagster, asset_nodes, up
+from btc_pipeline_tests.bench.workspace import IMPORTED, Workspace
 
 ASKED: Final = 1.5e9
-START_SECONDS: Final = 120
 SETTLE_SECONDS: Final = 10
 RUN_SECONDS: Final = 240
 SAMPLE_SECONDS: Final = 0.5
 ASK_SECONDS: Final = 3
 DAYS: Final = [(date(2015, 1, 1) + timedelta(days=day)).isoformat() for day in range(731)]
 
-ASSETS: Final = "{ assetNodes { assetKey { path } } }"
 BACKFILL: Final = """
 mutation ($params: LaunchBackfillParams!) {
   launchPartitionBackfill(backfillParams: $params) {
@@ -114,7 +109,8 @@ def _figure(name: str, watched: Watched) -> Figure:
 
 def _watch(space: Workspace, launch: Callable[[httpx.Client], Ask]) -> Watched:
     space.reset_product(IMPORTED)
-    with _up(space) as (root, client):
+    with up(space) as running:
+        root, client = running.process, running.dagster
         time.sleep(SETTLE_SECONDS)
         idle = _sample(root, space.data_dir)
         ask = launch(client)
@@ -138,57 +134,19 @@ def _watch(space: Workspace, launch: Callable[[httpx.Client], Ask]) -> Watched:
     return Watched(idle, peak, highest, runs)
 
 
-@contextmanager
-def _up(space: Workspace) -> Iterator[tuple[psutil.Process, httpx.Client]]:
-    """`btc-pipeline up` on free ports, and a client of its webserver, once all of it answers."""
-    dagster, api = free_port(), free_port()
-    ports = {"BTC_PIPELINE_DAGSTER_PORT": str(dagster), "BTC_PIPELINE_API_PORT": str(api)}
-    log = space.folder / "up.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [program("btc-pipeline"), "up"],
-            cwd=space.folder,
-            env={**os.environ, **space.environment(), **ports},
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{dagster}", timeout=60, trust_env=False) as client:
-            _wait_until_ready(client, f"http://127.0.0.1:{api}/api/v1/health", log)
-            yield psutil.Process(process.pid), client
-    finally:
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(60)
-        except subprocess.TimeoutExpired:
-            process.kill()
-
-
-def _wait_until_ready(client: httpx.Client, api: str, log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        with contextlib.suppress(httpx.TransportError, RuntimeError):
-            if _assets(client) and client.get(api).status_code < 500:
-                return
-        time.sleep(1)
-    raise RuntimeError(f"not ready after {START_SECONDS} s:\n{log.read_text()[-2000:]}")
-
-
 def _assets(client: httpx.Client) -> list[dict[str, Any]]:
-    nodes = _ask(client, ASSETS)["assetNodes"]
-    return [{"path": node["assetKey"]["path"]} for node in nodes]
+    return [{"path": node["assetKey"]["path"]} for node in asset_nodes(client)]
 
 
 def _launch_backfill(client: httpx.Client) -> Ask:
     """All assets over all days, as the UI's Materialize button does it."""
     params = {"assetSelection": _assets(client), "partitionNames": DAYS, "title": "bench"}
-    answer = _ask(client, BACKFILL, params=params)["launchPartitionBackfill"]
+    answer = ask_dagster(client, BACKFILL, params=params)["launchPartitionBackfill"]
     if "backfillId" not in answer:
         raise RuntimeError(f"the backfill was refused: {answer}")
 
     def ask(client: httpx.Client) -> tuple[str, list[list[str]]]:
-        found = _ask(client, BACKFILL_STATE, id=answer["backfillId"])["partitionBackfillOrError"]
+        found = ask_dagster(client, BACKFILL_STATE, id=answer["backfillId"])["partitionBackfillOrError"]
         return str(found["status"]), [_names(run["assetSelection"]) for run in found["runs"]]
 
     return ask
@@ -206,12 +164,12 @@ def _launch_job(client: httpx.Client) -> Ask:
         "runConfigData": {},
         "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in tags.items()]},
     }
-    answer = _ask(client, JOB, params=params)["launchRun"]
+    answer = ask_dagster(client, JOB, params=params)["launchRun"]
     if "run" not in answer:
         raise RuntimeError(f"the run was refused: {answer}")
 
     def ask(client: httpx.Client) -> tuple[str, list[list[str]]]:
-        found = _ask(client, JOB_STATE, id=answer["run"]["runId"])["runOrError"]
+        found = ask_dagster(client, JOB_STATE, id=answer["run"]["runId"])["runOrError"]
         selection = found["assetSelection"] or _assets(client)
         return str(found["status"]), [_names(selection)]
 
@@ -220,14 +178,6 @@ def _launch_job(client: httpx.Client) -> Ask:
 
 def _names(selection: list[dict[str, Any]]) -> list[str]:
     return ["/".join(key["path"]) for key in selection]
-
-
-def _ask(client: httpx.Client, query: str, **variables: object) -> dict[str, Any]:
-    answer = client.post("/graphql", json={"query": query, "variables": variables}).json()
-    if answer.get("errors"):
-        raise RuntimeError(f"GraphQL: {answer['errors'][0]['message']}")
-    data: dict[str, Any] = answer["data"]
-    return data
 
 
 def _sample(root: psutil.Process, data_dir: Path) -> Sample:
