@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from btc_pipeline.pipeline.collection import PROGRESS_WITHIN
-from btc_pipeline.settings import CollectorSettings
+from btc_pipeline.setting_sections import CollectorSettings
 
 ROOT = Path(__file__).parents[1]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())

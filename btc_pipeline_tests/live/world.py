@@ -19,7 +19,8 @@ from btc_pipeline.collector.service import Collector
 from btc_pipeline.collector.store import MinuteStore
 from btc_pipeline.exchanges.base import Minute
 from btc_pipeline.exchanges.replay import Behaviour, Fault, Market, ReplayExchange
-from btc_pipeline.settings import Settings, VenueSettings
+from btc_pipeline.setting_sections import VenueSettings
+from btc_pipeline.settings import Settings
 from btc_pipeline.storage.connection import Database
 from btc_pipeline.timing.clock import LoopClock
 from btc_pipeline.timing.loops import VirtualLoop
