@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from btc_pipeline.market.intervals import Interval
 from btc_pipeline.pipeline.collection import (
@@ -38,6 +38,10 @@ __all__ = [
     "assess_health",
     "health_questions",
 ]
+
+
+RUNNING_DAYS: Final = 2
+"""Days that change while minutes arrive: today, and yesterday around midnight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +150,10 @@ def assess_health(rows: Mapping[str, Sequence[Row]], settings: Settings, now: da
     for symbol in sorted({*by_symbol, *collectors}):
         collector = collectors.get(symbol)
         at = times.get(symbol, now)
-        pending = _pending(collector, by_symbol.get(symbol, {}))
+        pending = _pending(collector)
+        touched = by_symbol.get(symbol, {}).get("touched_days", 0)
         readiness = tuple(
-            _readiness(one, stored.get(symbol, {}), to_minute(at), pending) for one in strategies if collector
+            _readiness(one, stored.get(symbol, {}), to_minute(at), pending, touched) for one in strategies if collector
         )
         symbols.append(_symbol(symbol, by_symbol.get(symbol, {}), collector, decisions.get(symbol), readiness, at))
     problems = tuple(f"{one.symbol}: {problem}" for one in symbols for problem in one.problems)
@@ -166,27 +171,36 @@ def _stored_bars(rows: Mapping[str, Sequence[Row]], settings: Settings) -> dict[
         bars = StoredBars.of(row["times"], row["usable"])
         source, warm_up = warm.get((symbol, row["interval"])), settings.warm_ups.get(symbol)
         if source is not None and warm_up is not None:
-            bars = bars.behind(source, interval, warm_up.until)
+            bars = bars.behind(source, interval, warm_up)
         stored.setdefault(symbol, {})[interval] = bars
     return stored
 
 
-def _pending(collector: CollectorHealth | None, row: Row) -> str | None:
-    """What bars that are not there wait for, as long as it is not the market."""
-    if collector is not None and collector.accounted_until is None:
-        return "the exchange has not given its history yet"
-    return "its bars are still being made from the minutes" if row.get("touched_days") else None
+def _pending(collector: CollectorHealth | None) -> str | None:
+    """What bars that are not there wait for, if not for the market."""
+    waits = collector is not None and collector.accounted_until is None
+    return "the exchange has not given its history yet" if waits else None
 
 
 def _readiness(
-    at_work: StrategyOnInterval, bars: Mapping[Interval, StoredBars], now: int, pending: str | None
+    at_work: StrategyOnInterval, bars: Mapping[Interval, StoredBars], now: int, pending: str | None, touched: int
 ) -> Readiness:
-    """Readiness, except where no bar has been made yet for a reason that will pass: then there is no date to give."""
+    """Readiness, except where bars are missing for a reason that will pass: then there is no date to give.
+
+    Args:
+        touched: days whose bars are not made of all minutes; the day that runs always is one of them.
+    """
     found = assess_readiness(at_work, bars, now)
-    own = bars.get(at_work.interval)
-    if found.ready or pending is None or (own is not None and len(own.time)):
+    if found.ready:
         return found
-    return replace(found, first_due=None, reason=pending)
+    own = bars.get(at_work.interval)
+    none = own is None or not len(own.time)
+    if none and pending is not None:
+        return replace(found, first_due=None, reason=pending)
+    if touched > RUNNING_DAYS or (none and touched):
+        reason = f"bars of {_count(touched, 'day')} are still being made from the minutes"
+        return replace(found, first_due=None, reason=reason)
+    return found
 
 
 def _symbol(

@@ -16,6 +16,7 @@ import numpy as np
 from btc_pipeline.indicators.windows import usable_bars
 from btc_pipeline.market.candles import BoolArray, Candles, Scale, empty_candles
 from btc_pipeline.market.intervals import Int64Array, Interval
+from btc_pipeline.market.warm_up import WarmUp
 from btc_pipeline.storage.times import to_datetime, to_minute
 from btc_pipeline.strategies.base import Parameters
 from btc_pipeline.strategies.decisions import MAX_AGE_SLOTS, StrategyOnInterval
@@ -52,17 +53,23 @@ class StoredBars:
 
     time: Int64Array
     usable: BoolArray
+    foreign: int = 0
+    """How many of the first are those of `source`, a warm-up's."""
+    source: str = ""
 
     @classmethod
     def of(cls, times: Sequence[datetime], usable: Sequence[bool]) -> StoredBars:
         return cls(np.array([to_minute(one) for one in times], np.int64), np.array(usable, np.bool_))
 
-    def behind(self, source: StoredBars, interval: Interval, until: int) -> StoredBars:
-        """These bars behind those of a warm-up's source that close by `until` (epoch minute): see `market.warm_up`."""
-        seen = interval.close(interval.slot(source.time)) <= until
-        own = interval.close(interval.slot(self.time)) > until
+    def behind(self, source: StoredBars, interval: Interval, warm_up: WarmUp) -> StoredBars:
+        """These bars behind those of a warm-up's source: see `market.warm_up`."""
+        seen = interval.close(interval.slot(source.time)) <= warm_up.until
+        own = interval.close(interval.slot(self.time)) > warm_up.until
         return StoredBars(
-            np.concatenate((source.time[seen], self.time[own])), np.concatenate((source.usable[seen], self.usable[own]))
+            np.concatenate((source.time[seen], self.time[own])),
+            np.concatenate((source.usable[seen], self.usable[own])),
+            int(seen.sum()),
+            warm_up.source,
         )
 
 
@@ -80,12 +87,16 @@ class _Need:
 
 @dataclass(frozen=True, slots=True)
 class _Met:
-    """How far a need is met: now, or at the close of which coming slot (epoch minute), and how many bars that takes."""
+    """How far a need is met: now, or at the close of which coming slot (epoch minute), and how many bars that takes.
+
+    `source` is whose bars its window reaches into now, if those of a warm-up.
+    """
 
     need: _Need
     now: bool
     missing: int
     due: int
+    source: str
 
 
 def bars_to_read(strategies: Sequence[StrategyOnInterval]) -> dict[Interval, int]:
@@ -119,7 +130,7 @@ def assess_readiness(at_work: StrategyOnInterval, bars: Mapping[Interval, Stored
         bars_missing=0 if ready else worst.missing,
         bars_needed=worst.need.fewest,
         bars_interval=worst.need.interval.name,
-        reason="has an opinion" if due is None else _sentence(own, worst, last, due),
+        reason=_opinion(met) if due is None else _sentence(own, worst, last, due),
     )
 
 
@@ -150,14 +161,16 @@ def _assess(need: _Need, stored: StoredBars, now: int, own: Interval) -> _Met:
     coming = np.arange(first, first + need.fewest + 1)
     slots = np.concatenate((times[known], coming))
     usable = np.concatenate((stored.usable[known], np.ones(len(coming), np.bool_)))
-    holds = usable_bars(_bars(interval, slots, usable), need.most, need.fewest) > 0
+    used = usable_bars(_bars(interval, slots, usable), need.most, need.fewest)
+    holds = used > 0
     at = int(known.sum())
     oldest = first - 1 - (0 if interval == own else MAX_AGE_SLOTS)
     met_now = at > 0 and bool(slots[at - 1] >= oldest and usable[at - 1] and holds[at - 1])
     waits = int(np.argmax(holds[at:]))
     missing = 0 if met_now else waits + 1
     due = interval.close(first - 1) if met_now else interval.close(first + waits)
-    return _Met(need, met_now, missing, due)
+    reaches = met_now and at - int(used[at - 1]) < stored.foreign
+    return _Met(need, met_now, missing, due, stored.source if reaches else "")
 
 
 def _bars(interval: Interval, slots: Int64Array, usable: BoolArray) -> Candles:
@@ -165,6 +178,11 @@ def _bars(interval: Interval, slots: Int64Array, usable: BoolArray) -> Candles:
     # The window rule looks at nothing else; the other columns stay empty.
     opens: Any = interval.open(slots)
     return replace(empty_candles(interval, Scale(0, 0)), time=opens, usable=usable)
+
+
+def _opinion(met: Sequence[_Met]) -> str:
+    sources = sorted({one.source for one in met if one.source})
+    return f"has an opinion, with bars of {', '.join(sources)}" if sources else "has an opinion"
 
 
 def _sentence(own: Interval, worst: _Met, last: _Met, due: datetime) -> str:

@@ -275,10 +275,22 @@ def test_a_strategy_with_a_warm_up_has_the_other_venue_s_history() -> None:
     (symbol,) = assess_health(rows | {"warm_bars": [bars_row(source)]}, chosen, NOW).symbols
     assert missing <= 2  # no more slots are missing in between than a window may lack
     assert symbol.readiness[0].ready
+    assert symbol.readiness[0].reason == "has an opinion, with bars of BTCUSDT.BINANCE"
     # What the source has behind `until` counts as little as what it lacks before.
     late = range(DAY.slot(until), today)
     (symbol,) = assess_health(rows | {"warm_bars": [bars_row(late)]}, chosen, NOW).symbols
     assert (symbol.readiness[0].ready, symbol.readiness[0].bars_missing) == (False, 42)
+
+
+def test_no_date_is_given_while_a_downloaded_past_is_made_into_bars() -> None:
+    today = DAY.slot(to_minute(NOW))
+    times = [to_datetime(DAY.open(slot)) for slot in range(today - 3, today)]
+    bars = [{"symbol": "BTC", "interval": "1d", "times": times, "usable": [True] * 3}]
+    for touched, dated in ((1, True), (2, True), (140, False)):
+        (symbol,) = assess([symbol_row(touched_days=touched)], [collector_row()], bars).symbols
+        (daily,) = [one for one in symbol.readiness if one.interval == "1d" and one.strategy == "ma44"]
+        assert (daily.first_due is not None) is dated
+        assert ("140 days are still being made" in daily.reason) is not dated
 
 
 def test_a_bar_that_closed_just_now_is_not_missing_yet() -> None:
