@@ -21,6 +21,7 @@ from btc_pipeline.cli import (
     replaying,
     services,
     sweeping,
+    verifying,
 )
 from btc_pipeline.cli.console import errors
 from btc_pipeline.cli.options import FeedOption
@@ -44,6 +45,7 @@ app.command("collect")(collecting.collect)
 app.command("replay-exchange")(replaying.replay_exchange)
 app.command("exec", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(services.execute)
 app.command("db-url")(database.db_url)
+app.add_typer(verifying.app, name="verify")
 app.add_typer(database.app, name="db")
 
 

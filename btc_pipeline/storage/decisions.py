@@ -66,8 +66,15 @@ def read_latest(
     """The newest versions of the decisions at bars that open in [start, end)."""
     who = (symbol, interval.name, strategy, canonical_json(parameters))
     table = read_table(cursor, READ_LATEST, (*who, to_datetime(start), to_datetime(end)))
+    return LatestVersions(
+        decisions_of(table, interval), table["version"].to_numpy().astype(np.int64), table["withdrawn"].to_numpy()
+    )
+
+
+def decisions_of(table: pa.Table, interval: Interval) -> Decisions:
+    """Rows of the log, snapshots left empty."""
     time = from_timestamps(table["time"])
-    decisions = Decisions(
+    return Decisions(
         time,
         _targets(table["target"]),
         table["type"].to_pylist(),
@@ -78,7 +85,6 @@ def read_latest(
         interval.day(interval.slot(time)),
         table["warmed"].to_numpy(),
     )
-    return LatestVersions(decisions, table["version"].to_numpy().astype(np.int64), table["withdrawn"].to_numpy())
 
 
 def append_versions(
