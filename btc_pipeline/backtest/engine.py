@@ -131,11 +131,11 @@ def simulate(data: MarketData, targets: TargetArray, account: Account, *, slippa
 
 def admitted(targets: TargetArray, direction: Direction) -> TargetArray:
     """Targets on a side that the account may not take become flat."""
-    if direction is Direction.LONG:
-        return np.where(targets == SHORT, np.int8(FLAT), targets)
-    if direction is Direction.SHORT:
-        return np.where(targets == LONG, np.int8(FLAT), targets)
-    return targets
+    if direction is Direction.BOTH:
+        return targets
+    found = targets.copy()
+    found[targets == (SHORT if direction is Direction.LONG else LONG)] = FLAT
+    return found
 
 
 class Workspace:

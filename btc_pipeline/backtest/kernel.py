@@ -99,7 +99,31 @@ def simulate(
         while due < len(funding_time) and funding_time[due] <= opened[0]:
             due += 1
     next_event = _next_event(day, due, midnight, funding_time)
+    passed = 0
     for bar in range(n):
+        if bar < passed:
+            continue
+        if not (pending or relevel):
+            # Bars at which nothing can happen: most bars of most runs. Calls cost more than they do.
+            at = bar
+            if side == 0:
+                kept = 0 if blocked == NOTHING_BLOCKED else blocked
+                while at < n and closed[at] < next_event and (target[at] == kept or target[at] == NO_OPINION):
+                    at += 1
+            elif trailing == 0.0:
+                above, below = (max(liquid, stopped), reached) if side > 0 else (reached, min(liquid, stopped))
+                while (
+                    at < n
+                    and closed[at] < next_event
+                    and low[at] > above
+                    and high[at] < below
+                    and (target[at] == side or target[at] == NO_OPINION)
+                ):
+                    at += 1
+                totals[BARS_HELD] += at - bar
+            if at > bar:
+                passed, last_open = at, open_[at - 1]
+                continue
         if next_event <= opened[bar]:
             cash, funded, day, due = _pass_time(
                 opened[bar], last_open, side, quantity, entry, cash, funded, day, due,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -12,7 +11,7 @@ from btc_pipeline.backtest.account import Account
 from btc_pipeline.backtest.engine import CancelReason, Outcome, Workspace, admitted
 from btc_pipeline.backtest.market_data import MarketData
 from btc_pipeline.market.candles import Float64Array
-from btc_pipeline.market.intervals import MINUTES_PER_DAY
+from btc_pipeline.market.intervals import MINUTES_PER_DAY, Int64Array
 from btc_pipeline.market.spans import Spans
 from btc_pipeline.strategies.base import LONG, Direction, Exits, TargetArray
 
@@ -123,7 +122,7 @@ def backtest(data: MarketData, targets: TargetArray, account: Account) -> Report
         monthly=monthly_returns(outcome.equity, data.days.start),
         funding_included=data.funding is not None,
         holes=long_holes(data),
-        cancelled=dict(Counter(CancelReason(reason) for reason in outcome.cancelled[:, 1].tolist())),
+        cancelled=_counted(outcome.cancelled[:, 1]),
     )
 
 
@@ -155,6 +154,11 @@ def long_holes(data: MarketData) -> Spans:
     after, before = np.append(start, data.bars.close_time), np.append(data.bars.time, end)
     long = before - after > MINUTES_PER_DAY
     return Spans(after[long], before[long])
+
+
+def _counted(reasons: Int64Array) -> dict[CancelReason, int]:
+    found, counts = np.unique(reasons, return_counts=True)
+    return {CancelReason(reason): count for reason, count in zip(found.tolist(), counts.tolist(), strict=True)}
 
 
 def _break_even(workspace: Workspace, targets: TargetArray, account: Account) -> float | None:

@@ -278,11 +278,10 @@ class StrategyOnInterval:
 
     def _on_its_side(self, target: TargetArray) -> TargetArray:
         """A copy in which a target on a side that the strategy does not declare is flat."""
-        if self.strategy.direction is Direction.LONG:
-            return np.where(target == SHORT, np.int8(FLAT), target)
-        if self.strategy.direction is Direction.SHORT:
-            return np.where(target == LONG, np.int8(FLAT), target)
-        return target.copy()
+        found = target.copy()
+        if self.strategy.direction is not Direction.BOTH:
+            found[target == (SHORT if self.strategy.direction is Direction.LONG else LONG)] = FLAT
+        return found
 
     def _admissible(
         self, opinions: Opinions, bars: Candles, series: Mapping[str, Mapping[str, Series]]
