@@ -5,6 +5,7 @@ The built-in ones, and those that the files of the user's folder declare (`excha
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -29,6 +30,8 @@ from btc_pipeline.timing.clock import Clock
 
 BUILT_IN: Final = (HYPERLIQUID, BYBIT, BINANCE, BINANCE_UM)
 PACKAGE: Final = "btc_pipeline_user_venues"
+ARGUMENTS: Final = {"rest": ("addresses", "clock"), "stream": ("addresses",), "archive": ("addresses",)}
+"""What each maker of a client is called with."""
 
 _NAME: Final = re.compile(r"[A-Z][A-Z0-9_-]{0,30}", re.ASCII)
 
@@ -37,7 +40,8 @@ def providers(settings: Settings) -> dict[str, Provider]:
     """Every venue by name, at the addresses that hold for this process.
 
     Raises:
-        UserError: a file of the user's folder cannot be loaded, declares no venue, or takes a name that is taken.
+        UserError: a file of the user's folder cannot be loaded, declares no venue, takes a name that is taken, or
+            makes clients of other arguments than they are called with.
     """
     versions = tuple((path, path.stat().st_mtime_ns) for path in files_of(settings.venues_folder))
     known = (*BUILT_IN, *_users(versions))
@@ -59,10 +63,10 @@ def require_provider(settings: Settings, venue: str, symbol: str) -> Provider:
     known = providers(settings)
     if venue not in known:
         near = get_close_matches(venue, known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}? " if near else ""
+        hint = f"did you mean {near[0]}? There" if near else "there"
         listed = ", ".join(f"{one.name} ({one.title})" for one in known.values())
         raise UnknownNameError(
-            f"symbol {symbol!r}: there is no client for {venue}; {hint}There are {listed}.", field="symbol"
+            f"symbol {symbol!r}: there is no client for {venue}; {hint} are {listed}.", field="symbol"
         )
     if settings.feed == "replay" and venue not in PATHS:
         raise UserError(f"symbol {symbol!r}: the replay exchange does not play {venue}.", field="symbol")
@@ -113,14 +117,47 @@ def _declared_by(module: ModuleType, path: Path) -> Iterator[Provider]:
             raise UserError(
                 f"{path}: venue {one.name!r:.40} is no name; use capitals, digits, - and _, as in BINANCE_UM."
             )
+        _check_makers(one, path)
         yield one
+
+
+def _check_makers(provider: Provider, path: Path) -> None:
+    """Whether clients can be made as they will be.
+
+    Raises:
+        UserError: one cannot.
+    """
+    for name, arguments in ARGUMENTS.items():
+        make = getattr(provider, name)
+        if make is None and name == "archive":
+            continue
+        wanted = f"wanted is {name}({', '.join(arguments)})"
+        if not callable(make):
+            raise UserError(f"{path}: venue {provider.name!r}: {name} {make!r:.60} cannot be called; {wanted}.")
+        try:
+            signature = inspect.signature(make)
+        except ValueError:
+            # Not every callable that is no Python tells.
+            continue
+        try:
+            signature.bind(*arguments)
+        except TypeError as error:
+            raise UserError(
+                f"{path}: venue {provider.name!r}: {name}{signature} has the wrong arguments; {wanted}."
+            ) from error
 
 
 def _in_place(settings: Settings, provider: Provider) -> Provider:
     """A venue at the addresses of this process, whose pauses are those of all processes."""
 
     def rest(at: Addresses, clock: Clock) -> VenueRest:
-        return PausedRest(provider.rest(at, clock), settings.data_dir, clock)
+        client: VenueRest | None = provider.rest(at, clock)
+        if client is None:
+            raise UserError(
+                f"venue {provider.name!r} of {settings.venues_folder}: rest(addresses, clock) gives None; wanted is a "
+                "client, a btc_pipeline.exchanges.base.VenueRest."
+            )
+        return PausedRest(client, settings.data_dir, clock)
 
     return replace(provider, addresses=_addresses(settings, provider), rest=rest)
 

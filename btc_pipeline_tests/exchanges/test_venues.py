@@ -7,8 +7,16 @@ from pathlib import Path
 import pytest
 
 from btc_pipeline.errors import UserError
-from btc_pipeline.exchanges.venues import archive_of, find_provider, providers, require_provider, stream_client
+from btc_pipeline.exchanges.venues import (
+    archive_of,
+    find_provider,
+    providers,
+    require_provider,
+    rest_client,
+    stream_client,
+)
 from btc_pipeline.settings import Settings
+from btc_pipeline.timing.clock import SystemClock
 
 OWN = """
 from btc_pipeline.exchanges.addresses import Addresses
@@ -105,3 +113,46 @@ def test_a_file_that_declares_no_venue_is_refused_in_words(tmp_path: Path, text:
 def test_an_unknown_venue_is_answered_with_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no client for BINANC; did you mean BINANCE\? There are .*Bybit"):
         require_provider(settings(tmp_path), "BINANC", "BTCUSDT.BINANC")
+    with pytest.raises(UserError, match=r"no client for KRAKEN; there are HYPERLIQUID .*Bybit"):
+        require_provider(settings(tmp_path), "KRAKEN", "BTCUSD.KRAKEN")
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "words"),
+    [
+        (
+            "rest=lambda at, clock: BybitRest(at.api_url, clock)",
+            "rest=lambda at: None",
+            r"rest\(at\) has the wrong arguments; wanted is rest\(addresses, clock\)\.",
+        ),
+        (
+            "stream=lambda at: BybitStream(at.websocket_url)",
+            "stream=lambda: None",
+            r"stream\(\) has the wrong arguments; wanted is stream\(addresses\)\.",
+        ),
+        (
+            "stream=lambda at: BybitStream(at.websocket_url)",
+            "stream=lambda at: None, archive=lambda at, more: None",
+            r"archive\(at, more\) has the wrong arguments; wanted is archive\(addresses\)\.",
+        ),
+        (
+            "stream=lambda at: BybitStream(at.websocket_url)",
+            "stream='wss://mine'",
+            r"stream 'wss://mine' cannot be called; wanted is stream\(addresses\)\.",
+        ),
+    ],
+)
+def test_a_client_that_is_made_of_other_arguments_is_refused_in_words(
+    tmp_path: Path, right: str, wrong: str, words: str
+) -> None:
+    assert right in OWN
+    (tmp_path / "mine.py").write_text(OWN.replace(right, wrong) + 'PROVIDER = provider("MINE")\n')
+    with pytest.raises(UserError, match=r"mine\.py: venue 'MINE': " + words):
+        providers(settings(tmp_path))
+
+
+def test_a_venue_that_makes_no_client_is_refused_in_words(tmp_path: Path) -> None:
+    text = OWN.replace("BybitRest(at.api_url, clock)", "None") + 'PROVIDER = provider("MINE")\n'
+    (tmp_path / "mine.py").write_text(text)
+    with pytest.raises(UserError, match=r"venue 'MINE' of .*: rest\(addresses, clock\) gives None; wanted is a client"):
+        rest_client(settings(tmp_path), "MINE", SystemClock())
