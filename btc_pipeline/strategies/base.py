@@ -139,9 +139,10 @@ class Strategy(ABC):
 
     @classmethod
     def resolve(cls, given: Mapping[str, object]) -> dict[str, int | float]:
-        """All parameters, defaults and fixed ones included.
+        """All parameters, defaults and fixed ones included; what it gives can be given again.
 
         Raises:
             UserError: an unknown name (the nearest is offered), a wrong type, a value out of bounds.
         """
-        return {**resolve(cls.parameters, given, of=f"strategy {cls.name}"), **cls.fixed}
+        free = {name: value for name, value in given.items() if name not in cls.fixed or value != cls.fixed[name]}
+        return {**resolve(cls.parameters, free, of=f"strategy {cls.name}"), **cls.fixed}

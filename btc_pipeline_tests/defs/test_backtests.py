@@ -148,6 +148,12 @@ def test_a_run_that_waits_for_it_gets_the_result(world: Database, instance: dg.D
     assert read_run(world, one).status == "done"
 
 
+def test_the_configuration_of_a_run_can_be_asked_for_again(world: Database, instance: dg.DagsterInstance) -> None:
+    first = metadata_of(run(instance, {**ASKED, "strategy": "ma44", "parameters": {}}, january()))[BACKTESTS]
+    again = metadata_of(run(instance, read_run(world, first["backtest_id"]).configuration, january()))[BACKTESTS]
+    assert (again["backtest_id"], again["from_store"]) == (first["backtest_id"], True)
+
+
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [

@@ -111,6 +111,10 @@ def test_a_wrong_parameter_is_refused_in_words(given_parameters, message):
         MovingAverage.resolve(given_parameters)
 
 
+def test_what_a_preset_resolves_to_can_be_given_to_it_again():
+    assert MA44.resolve(MA44.resolve({})) == {"period": 44}
+
+
 def test_a_preset_takes_no_period():
     with pytest.raises(UserError):
         MA44.resolve({"period": 50})
