@@ -37,6 +37,7 @@ from btc_pipeline.timing.clock import Clock, SystemClock
 FOLDER: Final = "downloads"
 CLOSED_FOR_SECONDS: Final = 5.0
 """A minute that closed less long ago may still change."""
+REPLAY_FIRST: Final = "start btc-pipeline up --feed replay or btc-pipeline replay-exchange first"
 
 
 @dataclass
@@ -69,12 +70,24 @@ class DownloadReport:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is to be downloaded: epoch minutes [start, end), up to now without an end."""
+    """What is to be downloaded: epoch minutes [start, end), up to now without an end.
+
+    Raises:
+        UserError: there is no minute in it.
+    """
 
     symbol: str
     start: int
     end: int | None = None
     skip_invalid: bool = False
+
+    def __post_init__(self) -> None:
+        if self.end is not None and self.start >= self.end:
+            raise UserError(
+                f"--start {to_datetime(self.start):%Y-%m-%d} is not before --end {to_datetime(self.end):%Y-%m-%d}: "
+                "give the day after the last.",
+                field="end",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +134,14 @@ def download(
     symbol = canonical_symbol(order.symbol)
     venue, coin = split_symbol(symbol)
     provider = require_provider(settings, venue, symbol)
+    clock = clock or SystemClock()
+    # A replay has a time of its own, which its exchange tells.
+    if settings.feed != "replay":
+        _check_past(order.start, int(clock.now()) // 60)
     work = _Work(settings, database, provider, symbol, coin, order, progress or Progress(), say)
     # A runner, not one coroutine: Ctrl-C ends a coroutine only where it waits, and files are stored without waiting.
     with only_download(database, symbol), asyncio.Runner() as runner:
-        return work.run(runner, clock or SystemClock(), pace or Pace())
+        return work.run(runner, clock, pace or Pace())
 
 
 class _Work:
@@ -149,11 +166,12 @@ class _Work:
         self._order = order
         self._progress = progress
         self._say = say
+        self._remedy = REPLAY_FIRST if settings.feed == "replay" else ""
 
     def run(self, runner: asyncio.Runner, clock: Clock, pace: Pace) -> DownloadReport:
         rest = self._provider.rest(self._provider.addresses, clock)
         try:
-            venue = runner.run(self._ask(Patient(rest, clock, self._say)))
+            venue = runner.run(self._ask(Patient(rest, clock, self._say, self._remedy)))
             report = self._begin(venue)
             self._archive(venue, report, pace, clock)
             runner.run(self._rest(venue, report))
@@ -182,14 +200,7 @@ class _Work:
             UserError: nothing can.
         """
         start, end = self._order.start, min(self._order.end or venue.minute, venue.minute)
-        if start >= venue.minute:
-            raise UserError(
-                f"--start {to_datetime(start):%Y-%m-%d} is in the future: there are no minutes yet.", field="start"
-            )
-        if start >= end:
-            raise UserError(
-                f"--start {to_datetime(start):%Y-%m-%d} is not before --end {to_datetime(end):%Y-%m-%d}.", field="start"
-            )
+        _check_past(start, venue.minute)
         if venue.listed is None and self._provider.archive is None:
             raise _no_such_coin(self._symbol, venue)
         report = DownloadReport(self._symbol, self._provider.name, start, end)
@@ -215,6 +226,7 @@ class _Work:
             on_bytes=lambda _name, count: self._progress.fetch(count),
             say=self._say,
             now=clock.now,
+            remedy=self._remedy,
         )
         try:
             report.archive = download_files(
@@ -259,6 +271,13 @@ class _Work:
     def _note(self, report: DownloadReport, sentence: str) -> None:
         report.notes.append(sentence)
         self._say(sentence)
+
+
+def _check_past(start: int, now: int) -> None:
+    if start >= now:
+        raise UserError(
+            f"--start {to_datetime(start):%Y-%m-%d} is in the future: there are no minutes yet.", field="start"
+        )
 
 
 def _no_such_coin(symbol: str, venue: Venue) -> UserError:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-GO_ON = "What is stored stays; the same command goes on from there"
+from typing import Final
+
+GO_ON: Final = "What is stored stays; the same command goes on from there"
+SAFE: Final = "Ctrl-C is safe, the same command goes on"
 
 
 class DownloadError(Exception):

@@ -29,6 +29,7 @@ from btc_pipeline.downloading.pace import (
     Pace,
     StoppedError,
     TryAgainError,
+    next_try,
     saying,
     seconds_to_wait,
 )
@@ -74,6 +75,7 @@ class Fetcher:
         on_bytes: Callable[[str, int], None] = lambda _name, _bytes: None,
         say: Callable[[str], None] = lambda _: None,
         now: Callable[[], float] = time.time,
+        remedy: str = "",
     ) -> None:
         """
         Args:
@@ -81,8 +83,11 @@ class Fetcher:
             on_bytes: told of a file's name and of how many more of its bytes are here.
             say: told what is waited for.
             now: UTC, seconds since 1970-01-01.
+            remedy: what the user could do if nobody is there.
         """
         self._folder = folder
+        self._server = httpx.URL(base_url).host
+        self._remedy = remedy
         self._pace = pace
         self._on_bytes = on_bytes
         self._say = say
@@ -112,8 +117,18 @@ class Fetcher:
         A wrong one is fetched once more, with its checksum, for it may have been issued anew in between.
 
         Raises:
-            DownloadError: it cannot be had, or its checksum is wrong again.
+            DownloadError: it cannot be had, or its checksum is wrong again, or the folder cannot be written.
         """
+        try:
+            return self._fetch(file, sha256)
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise DownloadError(
+                f"{self._folder} cannot be written ({reason}): make it a folder that you may write to and that has "
+                f"room, or give another data_dir in the settings. {GO_ON}"
+            ) from error
+
+    def _fetch(self, file: ArchiveFile, sha256: str) -> tuple[Path, str]:
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / file.name
         if path.is_file() and _sha256_of(path) == sha256:
@@ -144,7 +159,7 @@ class Fetcher:
             stop=_Patience(TRIES),
             wait=seconds_to_wait,
             sleep=self._pace.sleep,
-            before_sleep=saying(self._say, what.rpartition("/")[2]),
+            before_sleep=saying(self._say, what.rpartition("/")[2], server=self._server, remedy=self._remedy),
             reraise=True,
         )
         try:
@@ -228,7 +243,7 @@ class Fetcher:
                 )
             self._pace.close(seconds)
             if seconds >= SAID_FROM_SECONDS:
-                self._say(f"{url}: refused ({status}): the next try is in {seconds:.0f} s")
+                self._say(f"{url}: refused ({status}): {next_try(seconds)}")
             raise TryAgainError(f"refused ({status})", pause=0.0)
         if status < 500:
             raise DownloadError(f"{url}: refused ({status}). {GO_ON}")

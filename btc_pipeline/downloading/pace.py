@@ -10,13 +10,18 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+import httpx
 from tenacity import RetryCallState
 from tenacity.wait import wait_random_exponential
+
+from btc_pipeline.downloading.errors import SAFE
 
 TRIES: Final = 8
 LONGEST_BACKOFF_SECONDS: Final = 60.0
 SAID_FROM_SECONDS: Final = 5.0
 """A shorter wait is not worth a line."""
+LONG_SECONDS: Final = 60.0
+"""Before a wait so long it is said that nobody need sit through it."""
 LONGEST_PAUSE_SECONDS: Final = 900.0
 """A server that wants a longer pause is left alone: the user is told until when."""
 
@@ -48,15 +53,39 @@ def seconds_to_wait(state: RetryCallState) -> float:
     return _BACKOFF(state) if pause is None else float(pause)
 
 
-def saying(say: Callable[[str], None], whom: str) -> Callable[[RetryCallState], None]:
-    """For tenacity: says before a wait of some length how long it is, and why."""
+def saying(
+    say: Callable[[str], None], whom: str, *, server: str = "", remedy: str = ""
+) -> Callable[[RetryCallState], None]:
+    """For tenacity: says before a wait of some length how long it is, and why; before any, that nobody is there.
+
+    Args:
+        server: who cannot be reached then; `whom` by default.
+        remedy: what the user could do about that.
+    """
 
     def before(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
-        if state.upcoming_sleep >= SAID_FROM_SECONDS:
-            say(f"{whom}: {error}: the next try is in {state.upcoming_sleep:.0f} s")
+        seconds = state.upcoming_sleep
+        if state.attempt_number == 1 and is_away(error):
+            todo = f": {remedy}" if remedy else ""
+            again = f"trying again in {max(1.0, seconds):.0f} s"
+            say(f"{server or whom} cannot be reached ({error}){todo}; {again}; {SAFE}")
+        elif seconds >= SAID_FROM_SECONDS:
+            say(f"{whom}: {error}: {next_try(seconds)}")
 
     return before
+
+
+def next_try(seconds: float) -> str:
+    """When the next try is, in words."""
+    words = f"the next try is in {seconds:.0f} s"
+    return f"{words}; {SAFE}" if seconds >= LONG_SECONDS else words
+
+
+def is_away(error: BaseException | None) -> bool:
+    """Whether there was no connection, or no answer on it."""
+    gone = httpx.ConnectError | httpx.ProxyError | httpx.TimeoutException
+    return error is not None and isinstance(error.__cause__, gone)
 
 
 class Pace:

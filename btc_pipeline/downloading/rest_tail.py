@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 
 from btc_pipeline.downloading.errors import GO_ON, DownloadError
-from btc_pipeline.downloading.pace import LONGEST_PAUSE_SECONDS, TRIES, saying, seconds_to_wait
+from btc_pipeline.downloading.pace import LONGEST_PAUSE_SECONDS, TRIES, is_away, saying, seconds_to_wait
 from btc_pipeline.downloading.progress import Progress
 from btc_pipeline.downloading.slices import Answer, SliceStore
 from btc_pipeline.exchanges.base import History, RateLimitedError, VenueError, VenueRefusedError, VenueRest
@@ -43,11 +43,16 @@ class RestReport:
 
 @dataclass
 class Patient:
-    """Asks a venue again after a failure that may pass, as late as it wants; `say` is told what it waits for."""
+    """Asks a venue again after a failure that may pass, as late as it wants; `say` is told what it waits for.
+
+    Attributes:
+        remedy: what the user could do if nobody is there.
+    """
 
     rest: VenueRest
     clock: Clock
     say: Callable[[str], None] = lambda _: None
+    remedy: str = ""
 
     async def ask(self, what: str, question: Callable[[], Awaitable[T]]) -> T:
         """The answer.
@@ -68,7 +73,7 @@ class Patient:
             stop=stop_after_attempt(TRIES),
             wait=_wait,
             sleep=self.clock.sleep,
-            before_sleep=saying(self.say, self.rest.venue),
+            before_sleep=saying(self.say, self.rest.venue, remedy=self.remedy),
             reraise=True,
         )
         try:
@@ -76,7 +81,8 @@ class Patient:
         except VenueRefusedError as error:
             raise DownloadError(f"{self.rest.venue}: {what}: {error}. {GO_ON}") from error
         except VenueError as error:
-            raise DownloadError(f"{self.rest.venue}: {what}: {error} ({TRIES} times). {GO_ON}") from error
+            todo = f": {self.remedy}" if self.remedy and is_away(error) else ""
+            raise DownloadError(f"{self.rest.venue}: {what}: {error} ({TRIES} times){todo}. {GO_ON}") from error
 
     def _check_pause(self, error: RateLimitedError) -> None:
         if (error.retry_after or 0.0) > LONGEST_PAUSE_SECONDS:

@@ -246,8 +246,10 @@ def test_a_second_download_of_the_symbol_is_refused(world: World) -> None:
 def test_mistakes_are_one_sentence(world: World, binance: FakeBinance) -> None:
     with pytest.raises(UserError, match="--start 2031-01-01 is in the future"):
         world.download(minute_of("2031-01-01 00:00"))
-    with pytest.raises(UserError, match="--start 2025-01-05 is not before --end 2025-01-05"):
-        world.download(minute_of("2025-01-05 00:00"), minute_of("2025-01-05 00:00"))
+    for end in ("2025-01-05", "2025-01-02"):
+        with pytest.raises(UserError, match=f"--start 2025-01-05 is not before --end {end}: give the day after"):
+            world.download(minute_of("2025-01-05 00:00"), minute_of(f"{end} 00:00"))
+    assert binance.asked == [], "judged before anybody is asked"
     from btc_pipeline.downloading.download import Order, download
 
     with pytest.raises(UserError, match=r"BINANCE has no instrument BTCUSD; did you mean BTCUSDT\?"):

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
+import re
+import socket
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from btc_pipeline.downloading import fetching
-from btc_pipeline.downloading.errors import DownloadError
-from btc_pipeline_tests.downloading.fake_binance import FakeBinance, Fault, minute_of
-from btc_pipeline_tests.downloading.worlds import World
+from btc_pipeline.downloading.download import Order, download
+from btc_pipeline.downloading.errors import SAFE, DownloadError
+from btc_pipeline.downloading.pace import Pace
+from btc_pipeline.settings import load_settings
+from btc_pipeline.storage.connection import Database
+from btc_pipeline_tests.downloading.fake_binance import SYMBOL, FakeBinance, Fault, minute_of
+from btc_pipeline_tests.downloading.worlds import START, NoTime, World
 
 DAY = "BTCUSDT-1m-2025-01-03.zip"
 DAY_BEGINS = minute_of("2025-01-03 00:00")
@@ -205,6 +215,82 @@ def test_a_full_disk_is_told_before_it_is_full(
     monkeypatch.setattr(fetching, "FREE_BYTES", 10**18)
     with pytest.raises(DownloadError, match=r"BTCUSDT-1m-2024-12.zip has 0 MB to come, and .* MB free, .* make room"):
         world.download()
+
+
+def test_a_folder_that_cannot_be_made_is_told_in_words(world: World, binance: FakeBinance) -> None:
+    world.files.parent.parent.write_text("a file")
+    with pytest.raises(
+        DownloadError, match=r"BINANCE/BTCUSDT cannot be written \(Not a directory\): make it a folder"
+    ) as e:
+        world.download()
+    assert "\n" not in str(e.value)
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EROFS, errno.ENOSPC])
+def test_a_folder_that_cannot_be_written_is_told_in_words(
+    world: World, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    usual = Path.open
+
+    def refuse(path: Path, mode: str = "r", *given: Any, **named: Any) -> Any:
+        if path.name.endswith(".part"):
+            raise OSError(code, os.strerror(code))
+        return usual(path, mode, *given, **named)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    words = re.escape(f"BINANCE/BTCUSDT cannot be written ({os.strerror(code)}): ")
+    with pytest.raises(DownloadError, match=words):
+        world.download()
+    monkeypatch.undo()
+
+
+def test_of_a_pause_of_minutes_it_is_said_that_nobody_need_wait(world: World, binance: FakeBinance) -> None:
+    for part in (DAY, "klines"):
+        world.said.clear()
+        binance.fault = first_times(1, Fault(status=429, retry_after="240"), part)
+        world.download(end=DAY_BEGINS + 1440 if part == DAY else None)
+        assert [line for line in world.said if line.endswith("the next try is in 240 s; " + SAFE)], world.said
+
+
+def nobody_at(database: Database, folder: Path, **settings: Any) -> list[str]:
+    """What is said of a venue where nobody listens, and then the error."""
+    clock, said = NoTime(minute_of("2025-01-10 06:00") * 60.0), list[str]()
+    with pytest.raises(DownloadError) as failed:
+        download(
+            load_settings(data_dir=folder, **settings), database, Order(SYMBOL, START), say=said.append, clock=clock
+        )
+    return [*said, str(failed.value)]
+
+
+def test_after_the_first_try_it_is_said_that_nobody_is_there(database: Database, tmp_path: Path) -> None:
+    at = f"http://127.0.0.1:{free_port()}"
+    first, *more, error = nobody_at(database, tmp_path, venues={"BINANCE": {"api_url": at, "archive_url": at}})
+    assert re.fullmatch(rf"BINANCE cannot be reached \(.+\); trying again in \d+ s; {SAFE}", first)
+    assert not [line for line in more if "cannot be reached" in line]
+    assert "replay" not in error
+
+
+def test_in_a_replay_it_is_said_what_to_start(database: Database, tmp_path: Path) -> None:
+    first, *_, error = nobody_at(database, tmp_path, feed="replay", replay={"port": free_port()})
+    start = "start btc-pipeline up --feed replay or btc-pipeline replay-exchange first"
+    assert re.fullmatch(rf"BINANCE cannot be reached \(.+\): {start}; trying again in \d+ s; {SAFE}", first)
+    assert f"(8 times): {start}. " in error
+
+
+def test_an_archive_that_is_away_is_said_so(world: World) -> None:
+    known = world.settings
+    at = {"api_url": known.venues["BINANCE"].api_url, "archive_url": f"http://127.0.0.1:{free_port()}"}
+    settings = load_settings(data_dir=world.folder, venues={"BINANCE": at})
+    pace = Pace(monotonic=world.clock.monotonic, wait=world.clock.pause)
+    with pytest.raises(DownloadError, match=r"CHECKSUM: .* \(8 times\)"):
+        download(settings, world.database, Order(SYMBOL, START), say=world.said.append, clock=world.clock, pace=pace)
+    assert re.fullmatch(rf"127.0.0.1 cannot be reached \(.+\); trying again in \d+ s; {SAFE}", world.said[0])
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
 
 
 def test_a_file_on_the_disk_is_used_only_with_its_checksum(world: World, binance: FakeBinance) -> None:
