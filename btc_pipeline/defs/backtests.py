@@ -195,16 +195,15 @@ def _shown(pipeline: PipelineResource, request: BacktestRequest, stored: Any) ->
 
 def _metrics(results: Mapping[str, Any]) -> list[dg.TableRecord]:
     """A row a figure: at the account's slippage, at the stress slippage, of buy and hold."""
+    from btc_pipeline.backtest.metrics import NAMES
+
     slippage, stress = f"{results['slippage_bps']:g}", f"{results['stress_slippage_bps']:g}"
     columns = {
         f"slippage {slippage} bps": results["metrics"],
         f"stress, {stress} bps": results["stress"],
         "buy and hold": results["buy_and_hold"],
     }
-    rows = [
-        {"metric": name, **{column: _told(figures[name]) for column, figures in columns.items()}}
-        for name in results["metrics"]
-    ]
+    rows = [{"metric": name, **{column: _told(figures[name]) for column, figures in columns.items()}} for name in NAMES]
     first = f"slippage {slippage} bps"
     rows.append({"metric": "break_even_bps", first: _told(results["break_even_bps"])})
     rows.append({"metric": "total_return_in_coins", first: _told(results["base"]["total_return"])})
