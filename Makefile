@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 # The lock files name no download address: they come from whichever registry this machine is set up for.
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
-.PHONY: help run test test-stack test-faults lint bench bench-live bench-backtest test-timescale lock clean
+.PHONY: help run test test-stack test-proofs test-faults lint bench bench-live bench-backtest test-timescale lock clean
 .DEFAULT_GOAL := help
 
 help:  ## This list
@@ -17,11 +17,14 @@ help:  ## This list
 run: $(READY)  ## Database, Dagster on :3000 and the API on :8000; Ctrl-C stops all of it
 	@$(BIN)/btc-pipeline up
 
-test: $(READY)  ## Every test but those of the whole stack, two at a time
+test: $(READY)  ## Every test but those of the whole stack and the long proofs, two at a time
 	$(BIN)/python -m pytest -n 2 $(ARGS)
 
 test-stack: $(READY)  ## Real processes: the whole stack, kills, a removed day, a hung collector (about 6 minutes)
 	$(BIN)/python -m pytest -m stack $(ARGS)
+
+test-proofs: $(READY)  ## Recounts in decimal, figures against other libraries, planted look-ahead, wires and faults at length
+	$(BIN)/python -m pytest -n 2 -m proof $(ARGS)
 
 test-faults: $(READY)  ## Faults of the feed, 200 cases (FAULT_CASES, FAULT_SEED)
 	FAULT_CASES=$${FAULT_CASES:-200} FAULT_SEED=$${FAULT_SEED:-1000} \

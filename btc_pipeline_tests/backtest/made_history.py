@@ -60,8 +60,9 @@ def made_history(seed: int, strategy: Strategy, sets: Sequence[Parameters], *, u
 
 def history_of(minutes: Candles, intervals: Sequence[Interval], days: int = DAYS) -> History:
     """All bars of the minutes; those that open and close within the days are traded."""
-    frames = {one: bars_of(minutes, one) for one in intervals}
     traded = range(FIRST_DAY, FIRST_DAY + days)
+    # By the end of the days every bar in them is closed, also one whose last minutes are in a hole.
+    frames = {one: bars_of(minutes, one, traded.stop * 1440) for one in intervals}
     own = frames[OWN]
     data = MarketData(own, traded, marks_of(minutes, traded), lambda: Minutes.of(minutes))
     return History(OWN, frames, data)

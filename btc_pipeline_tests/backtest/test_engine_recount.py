@@ -36,6 +36,8 @@ from btc_pipeline_tests.backtest.recount_market import assert_same, within
 from btc_pipeline_tests.backtest.recount_metrics import recount_metrics
 from btc_pipeline_tests.real_data import bitfinex_minutes, needs_real_data
 
+pytestmark = pytest.mark.proof
+
 INTERVAL = Interval.parse(f"{LENGTH}m")
 
 PINNED = {

@@ -18,6 +18,8 @@ from btc_pipeline_tests.backtest.honest_strategies import HONEST, HalfHours
 from btc_pipeline_tests.backtest.peeking_strategies import PEEKING
 from btc_pipeline_tests.strategies.made_frames import torn_minutes
 
+pytestmark = pytest.mark.proof
+
 FIVE = Interval.parse("5m")
 MINUTES = torn_minutes(1, 3_000, start=400_000)
 

@@ -15,6 +15,8 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 empyrical = pytest.importorskip("empyrical")
 quantstats = pytest.importorskip("quantstats")
 
+pytestmark = pytest.mark.proof
+
 CURVES, PARTS = 1_000, 10
 FIRST_DAY = 16436
 YEAR = 365
