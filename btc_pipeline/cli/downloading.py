@@ -83,8 +83,10 @@ def as_mapping(report: DownloadReport) -> dict[str, Any]:
         "end": moment(report.end),
         "first_minute": moment(report.first),
         "last_minute": moment(report.last),
+        "stored": report.stored,
+        "missing": report.missing,
         "rows": {"new": report.added, "replaced": report.replaced, "known": report.known},
-        "files": {name: archive[name] for name in ("stored", "known", "reissued")},
+        "files": {name: archive[name] for name in ("stored", "known", "reissued", "restored")},
         "rejected_rows": report.archive.rejected + report.rest.rejected,
         "unheld_quote_volumes": report.archive.unheld,
         "gaps": report.gaps,
@@ -178,18 +180,24 @@ def _left(progress: Progress) -> str:
 def _print(report: DownloadReport) -> None:
     from btc_pipeline.storage.times import to_datetime
 
-    stored = "nothing is stored"
-    if report.first is not None and report.last is not None:
-        stored = f"{to_datetime(report.first):%Y-%m-%d %H:%M} to {to_datetime(report.last):%Y-%m-%d %H:%M} UTC stored"
-    answers.print(f"{report.symbol}: {stored}")
+    first = report.begins if report.begins < report.end else report.start
+    span = f"{to_datetime(first):%Y-%m-%d %H:%M} to {to_datetime(report.end - 1):%Y-%m-%d %H:%M} UTC"
+    if report.begins >= report.end:
+        answers.print(f"{report.symbol}: {span}: its venue has nothing of that time")
+    else:
+        answers.print(f"{report.symbol}: {span}: {report.stored:,} minutes stored, {report.missing:,} missing")
     answers.print(f"  {report.added:,} minutes new, {report.replaced:,} replaced, {report.known:,} known already")
     if report.archive.stored or report.archive.known:
-        again = f" ({len(report.archive.reissued):,} issued again)" if report.archive.reissued else ""
+        counts = {"issued again": len(report.archive.reissued), "whose rows were gone": len(report.archive.restored)}
+        again = ", ".join(f"{count:,} {why}" for why, count in counts.items() if count)
+        again = f" ({again})" if again else ""
         answers.print(
             f"  {len(report.archive.stored):,} files stored{again}, {len(report.archive.known):,} known already"
         )
-    gaps = ", ".join(f"{minutes:,} {reason}" for reason, minutes in report.gaps.items())
-    answers.print(f"  {sum(report.gaps.values()):,} minutes missing{f': {gaps}' if gaps else ''}")
+    if report.missing:
+        left = report.missing - sum(report.gaps.values())
+        reasons = {**report.gaps, **({"without a reason yet": left} if left > 0 else {})}
+        answers.print(f"  missing: {', '.join(f'{minutes:,} {reason}' for reason, minutes in reasons.items())}")
     rejected = report.archive.rejected + report.rest.rejected
     if rejected:
         errors.print(f"  [yellow]{rejected:,} wrong rows left out[/yellow]; see data_quality")

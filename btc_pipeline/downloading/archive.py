@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
+from btc_pipeline.downloading.errors import DownloadError
 from btc_pipeline.downloading.fetching import Fetcher
 from btc_pipeline.downloading.pace import Pace, StoppedError
 from btc_pipeline.downloading.progress import Progress
@@ -20,10 +22,12 @@ from btc_pipeline.errors import UserError
 from btc_pipeline.exchanges.provider import ArchiveFile
 from btc_pipeline.importing.layouts import AUTO
 from btc_pipeline.importing.reader import CandleFile, read_candle_file
+from btc_pipeline.importing.row_errors import UnreadableFileError
+from btc_pipeline.importing.times import ONE_UNIT
 from btc_pipeline.market.spans import Spans
 from btc_pipeline.pipeline.archive_files import store_archive_file
 from btc_pipeline.storage.connection import Database
-from btc_pipeline.storage.downloads import Download, read_downloads
+from btc_pipeline.storage.downloads import Download, read_downloads, read_held
 from btc_pipeline.storage.times import to_datetime
 
 JOIN_SECONDS: Final = 5.0
@@ -37,6 +41,7 @@ class ArchiveReport:
     Attributes:
         stored: names of the files that were stored now; `known` are those that were before.
         reissued: of those stored now, the ones that had been stored with another checksum.
+        restored: of those stored now, the ones of which rows were gone.
         absent: what files that are not there would be of.
         covered: what files are of.
         begins: the first row of the first file; None where there is no file.
@@ -46,6 +51,7 @@ class ArchiveReport:
     stored: list[str] = field(default_factory=list)
     known: list[str] = field(default_factory=list)
     reissued: list[str] = field(default_factory=list)
+    restored: list[str] = field(default_factory=list)
     absent: list[tuple[int, int]] = field(default_factory=list)
     covered: list[tuple[int, int]] = field(default_factory=list)
     trailing: list[tuple[int, int]] = field(default_factory=list)
@@ -68,11 +74,16 @@ class ArchiveReport:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A file of the plan: `known` if it is stored as published, `read` if it is to be stored; else it is not there."""
+    """A file of the plan: `known` if it is stored as published, `read` if it is to be stored; else it is not there.
+
+    Attributes:
+        gone: it had been stored as published, and rows of it are there no more.
+    """
 
     file: ArchiveFile
     known: Download | None = None
     read: CandleFile | None = None
+    gone: bool = False
     bytes: int = 0
 
 
@@ -94,16 +105,19 @@ def download_files(
         now: the epoch minute that the venue's clock shows.
 
     Raises:
-        DownloadError: a file cannot be had, or not with its checksum. What was stored before stays.
-        UserError: what is in a file cannot be taken, or the database is away; likewise.
+        DownloadError: a file cannot be had, or not with its checksum, or what is in it cannot be taken. What was
+            stored before stays.
+        UserError: its values do not fit the symbol's decimals; likewise.
     """
     report = ArchiveReport()
     with database.arrow() as cursor:
         recorded = read_downloads(cursor, symbol)
+        held = read_held(cursor, symbol, files[0].start, files[-1].end) if files else {}
+    whole = {name for name, one in recorded.items() if held.get(name, 0) >= one.rows}
     progress.plan(sum(_minutes(file, now) for file in files))
     with (
         database.kept() as kept,
-        _ahead(files, recorded, fetcher, pace, now=now, skip_invalid=skip_invalid) as found,
+        _ahead(files, recorded, whole, fetcher, pace, now=now, skip_invalid=skip_invalid) as found,
     ):
         for one in found:
             file = one.file
@@ -117,7 +131,9 @@ def download_files(
             else:
                 progress.begin(file.name)
                 _store(kept, symbol, one, one.read, report, progress, _minutes(file, now))
-                if file.name in recorded:
+                if one.gone:
+                    report.restored.append(file.name)
+                elif file.name in recorded:
                     report.reissued.append(file.name)
     return report
 
@@ -159,6 +175,7 @@ def _minutes(file: ArchiveFile, now: int) -> int:
 def _ahead(
     files: Sequence[ArchiveFile],
     recorded: Mapping[str, Download],
+    whole: Set[str],
     fetcher: Fetcher,
     pace: Pace,
     *,
@@ -179,7 +196,9 @@ def _ahead(
     def work() -> None:
         try:
             for file in files:
-                hand_over(_find(file, recorded.get(file.name), fetcher, now=now, skip_invalid=skip_invalid))
+                known = recorded.get(file.name)
+                is_whole = file.name in whole
+                hand_over(_find(file, known, fetcher, is_whole=is_whole, now=now, skip_invalid=skip_invalid))
             hand_over(None)
         except StoppedError:
             pass
@@ -203,19 +222,44 @@ def _ahead(
         thread.join(JOIN_SECONDS)
 
 
-def _find(file: ArchiveFile, recorded: Download | None, fetcher: Fetcher, *, now: int, skip_invalid: bool) -> _Found:
+def _find(
+    file: ArchiveFile, recorded: Download | None, fetcher: Fetcher, *, is_whole: bool, now: int, skip_invalid: bool
+) -> _Found:
     published = fetcher.checksum(file)
     if published is None:
         return _Found(file)
-    if recorded is not None and recorded.sha256 == published:
+    same = recorded is not None and recorded.sha256 == published
+    if same and is_whole:
         return _Found(file, known=recorded)
     path, _ = fetcher.fetch(file, published)
+    size = path.stat().st_size
+    try:
+        read = _read(file, path, now=now, skip_invalid=skip_invalid)
+    except UserError as error:
+        # Kept, it would never be fetched again while its checksum is the same.
+        with suppress(OSError):
+            path.unlink()
+        raise DownloadError(_refusal(error)) from error
+    return _Found(file, read=read, gone=same, bytes=size)
+
+
+def _read(file: ArchiveFile, path: Path, *, now: int, skip_invalid: bool) -> CandleFile:
     read = read_candle_file(path, layout=AUTO, skip_invalid=skip_invalid, without_fine_quotes=True, now=now)
     first, last = int(read.minutes.time[0]), int(read.minutes.time[-1])
     if not file.start <= first <= last < file.end:
         raise UserError(
             f"{file.name}: its rows are of {to_datetime(first):%Y-%m-%d %H:%M} to {to_datetime(last):%Y-%m-%d %H:%M} "
-            "UTC: by its name it is of another time. Nothing was taken from the file.",
+            "UTC: by its name it is of another time",
             field="file",
         )
-    return _Found(file, read=read, bytes=path.stat().st_size)
+    return read
+
+
+def _refusal(error: UserError) -> str:
+    """Why a file of the venue's was not taken, and what the user can do about that."""
+    problem, ways = str(error).rstrip("."), "the same command fetches it again"
+    if isinstance(error, UnreadableFileError):
+        problem = error.problem
+        if error.row is not None and ONE_UNIT not in error.row.problem:
+            ways += ", and with --skip-invalid leaves such rows out"
+    return f"{problem}. Nothing of this file was stored: {ways}"

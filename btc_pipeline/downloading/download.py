@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
+from btc_pipeline.downloading import tally
 from btc_pipeline.downloading.archive import ArchiveReport, download_files
 from btc_pipeline.downloading.fetching import Fetcher
 from btc_pipeline.downloading.pace import Pace
@@ -27,7 +28,6 @@ from btc_pipeline.market.candles import Scale
 from btc_pipeline.market.instruments import canonical_symbol, split_symbol
 from btc_pipeline.market.spans import Spans
 from btc_pipeline.settings import Settings
-from btc_pipeline.storage.candles import first_and_last_minute
 from btc_pipeline.storage.connection import Database
 from btc_pipeline.storage.downloads import only_download
 from btc_pipeline.storage.holes import gap_counts
@@ -47,8 +47,10 @@ class DownloadReport:
     Attributes:
         start, end: what was asked for, [start, end), as far as the venue gives it.
         archive, rest: what came by which road.
-        added, replaced, known: minutes by what became of them.
-        first, last: what is stored of the symbol now; None where nothing is.
+        begins: the coin's first minute, or start if that is later.
+        first, last: what is stored of [start, end) now; None where nothing is.
+        stored, missing: minutes of [begins, end).
+        added, replaced, known: the stored ones, by what became of them.
         gaps: open gaps in [start, end): reason -> minutes.
         notes: what the user should know, a sentence each.
     """
@@ -59,11 +61,14 @@ class DownloadReport:
     end: int
     archive: ArchiveReport = field(default_factory=ArchiveReport)
     rest: RestReport = field(default_factory=RestReport)
+    begins: int = 0
+    first: int | None = None
+    last: int | None = None
+    stored: int = 0
+    missing: int = 0
     added: int = 0
     replaced: int = 0
     known: int = 0
-    first: int | None = None
-    last: int | None = None
     gaps: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -173,17 +178,17 @@ class _Work:
         try:
             venue = runner.run(self._ask(Patient(rest, clock, self._say, self._remedy)))
             report = self._begin(venue)
+            was = tally.before(self._database, self._symbol, report.start, report.end)
             self._archive(venue, report, pace, clock)
             runner.run(self._rest(venue, report))
         finally:
             runner.run(rest.close())
-        report.added, report.replaced = self._progress.added, self._progress.replaced
-        report.known = self._progress.known
+        done = tally.after(self._database, self._symbol, report.start, report.end, was, report.archive.begins)
+        report.begins, report.first, report.last = done.begins, done.first, done.last
+        report.stored, report.missing = done.stored, done.missing
+        report.added, report.replaced, report.known = done.added, done.replaced, done.known
         with self._database.arrow() as cursor:
-            bounds = first_and_last_minute(cursor, self._symbol)
-            report.gaps = gap_counts(cursor, self._symbol, report.start, report.end)
-        if bounds is not None:
-            report.first, report.last = bounds
+            report.gaps = gap_counts(cursor, self._symbol, report.begins, report.end)
         return report
 
     async def _ask(self, patient: Patient) -> Venue:

@@ -43,7 +43,21 @@ def quoted(value: str) -> str:
     return repr(value if len(value) <= _SHOWN_CHARACTERS else value[:_SHOWN_CHARACTERS] + "...")
 
 
-def refusal(file_name: str, errors: list[RowError], total: int, advice: str = "") -> UserError:
+class UnreadableFileError(UserError):
+    """A file that cannot be taken.
+
+    Attributes:
+        problem: the message without the way out: whoever did not choose the file has another.
+        row: the first wrong row, if it is for its rows.
+    """
+
+    def __init__(self, problem: str, way_out: str, row: RowError | None = None) -> None:
+        super().__init__(f"{problem}{way_out}.", field="file")
+        self.problem = problem
+        self.row = row
+
+
+def refusal(file_name: str, errors: list[RowError], total: int, advice: str = "") -> UnreadableFileError:
     """The error of a file with bad rows: its first offender and how many more there are.
 
     Args:
@@ -54,10 +68,8 @@ def refusal(file_name: str, errors: list[RowError], total: int, advice: str = ""
     more = total - 1
     way_out = advice or "mend it, or leave such rows out with --skip-invalid"
     rest = f" (and {more:,} more row{'s' if more > 1 else ''})" if more else ""
-    return UserError(
-        f"{file_name}: {errors[0]}{rest}. Nothing was taken from the file: {way_out}.",
-        field="file",
-    )
+    problem = f"{file_name}: {errors[0]}{rest}"
+    return UnreadableFileError(problem, f". Nothing was taken from the file: {way_out}", errors[0])
 
 
 @dataclass(frozen=True, slots=True)

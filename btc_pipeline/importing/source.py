@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from btc_pipeline.errors import UserError
+from btc_pipeline.importing.row_errors import UnreadableFileError
 
 _GZIP: Final = b"\x1f\x8b"
 _ZIP: Final = b"PK"
@@ -24,6 +24,7 @@ _PARQUET: Final = b"PAR1"
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
 _LOOKED_AT: Final = 4096
+REDOWNLOAD: Final = ": re-download it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +65,9 @@ def _gunzip(path: Path, packed: bytes) -> bytes:
     try:
         return gzip.decompress(packed)
     except EOFError as error:
-        raise _error(path, "ends in the middle (truncated gzip): re-download it") from error
+        raise _error(path, "ends in the middle (truncated gzip)", REDOWNLOAD) from error
     except (OSError, zlib.error) as error:
-        raise _error(path, f"is damaged (gzip: {error}): re-download it") from error
+        raise _error(path, f"is damaged (gzip: {error})", REDOWNLOAD) from error
 
 
 def _unzip(path: Path, packed: bytes) -> bytes:
@@ -82,7 +83,7 @@ def _unzip(path: Path, packed: bytes) -> bytes:
     except (zipfile.BadZipFile, EOFError, zlib.error) as error:
         cut = "CRC" not in str(error)
         state = "ends in the middle (truncated zip)" if cut else f"is damaged (zip: {error})"
-        raise _error(path, f"{state}: re-download it") from error
+        raise _error(path, state, REDOWNLOAD) from error
     except (RuntimeError, NotImplementedError, OSError) as error:
         raise _error(path, f"cannot be unpacked ({error}): pass the unpacked .csv") from error
 
@@ -103,5 +104,5 @@ def _text(path: Path, data: bytes) -> bytes:
     return data
 
 
-def _error(path: Path, problem: str) -> UserError:
-    return UserError(f"{path.name} {problem}.", field="file")
+def _error(path: Path, problem: str, way_out: str = "") -> UnreadableFileError:
+    return UnreadableFileError(f"{path.name} {problem}", way_out)

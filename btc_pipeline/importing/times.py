@@ -57,6 +57,8 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 NOT_A_TIME: Final = "is not a time; write ISO 8601 such as 2024-01-31T23:59:00Z, or whole s, ms, µs or ns since 1970"
 
+ONE_UNIT: Final = "a file has one unit"
+
 
 @dataclass(frozen=True, slots=True)
 class Times:
@@ -80,7 +82,7 @@ class Times:
 
     def explain_unit(self, row: int) -> str:
         """What is wrong with the unit of a row that `other_unit` marks."""
-        return f"is in {_WORDS[self._kinds[row]]}, the other rows are in {_WORDS[self._main_kind]}; a file has one unit"
+        return f"is in {_WORDS[self._kinds[row]]}, the other rows are in {_WORDS[self._main_kind]}; {ONE_UNIT}"
 
 
 def parse_times(texts: Any) -> Times:

@@ -55,13 +55,41 @@ def test_its_last_lines_say_what_was_done_and_what_comes_next(world: World, bina
     code, out, err = ended(begun(world.folder, world.database, binance, *ARGUMENTS))
     assert code == 0, err
     assert out.splitlines() == [
-        "BTCUSDT.BINANCE: 2024-12-30 00:17 to 2025-01-10 05:59 UTC stored",
+        "BTCUSDT.BINANCE: 2024-12-30 00:17 to 2025-01-10 05:59 UTC: 16,183 minutes stored, 0 missing",
         "  16,183 minutes new, 0 replaced, 0 known already",
         "  9 files stored, 0 known already",
-        "  0 minutes missing",
         "next: btc-pipeline materialize --stale",
     ]
     assert err == "note: BTCUSDT.BINANCE has minutes from 2024-12-30 00:17 UTC on\n"
+
+
+def test_a_run_again_says_how_many_are_known_and_a_part_speaks_of_that_part(world: World, binance: FakeBinance) -> None:
+    binance.absent |= {minute_of("2025-01-03 05:00"), minute_of("2025-01-03 05:01")}
+    world.download()
+    part = ("download", "--symbol", SYMBOL, "--start", "2025-01-03", "--end", "2025-01-05")
+    code, out, err = ended(begun(world.folder, world.database, binance, *part))
+    assert code == 0, err
+    assert out.splitlines() == [
+        "BTCUSDT.BINANCE: 2025-01-03 00:00 to 2025-01-04 23:59 UTC: 2,878 minutes stored, 2 missing",
+        "  0 minutes new, 0 replaced, 2,878 known already",
+        "  0 files stored, 2 known already",
+        "  missing: 2 exchange_downtime",
+        "next: btc-pipeline materialize --stale",
+    ]
+    code, out, _ = ended(begun(world.folder, world.database, binance, *part, "--json"))
+    report = json.loads(out)
+    assert (report["start"], report["end"]) == ("2025-01-03T00:00:00Z", "2025-01-05T00:00:00Z")
+    assert (report["first_minute"], report["last_minute"]) == ("2025-01-03T00:00:00Z", "2025-01-04T23:59:00Z")
+    assert (report["stored"], report["missing"]) == (2_878, 2)
+
+
+def test_of_a_time_before_the_coin_it_is_said_that_there_is_nothing(world: World, binance: FakeBinance) -> None:
+    part = ("download", "--symbol", SYMBOL, "--start", "2024-11-03", "--end", "2024-11-05")
+    code, out, err = ended(begun(world.folder, world.database, binance, *part))
+    assert code == 0, err
+    assert out.splitlines()[0] == (
+        "BTCUSDT.BINANCE: 2024-11-03 00:00 to 2024-11-04 23:59 UTC: its venue has nothing of that time"
+    )
 
 
 def test_with_materialize_bars_and_decisions_are_made_of_it(world: World, binance: FakeBinance) -> None:
@@ -102,6 +130,11 @@ def test_a_failure_is_one_line_and_exit_code_1(world: World, binance: FakeBinanc
             ("--symbol", "BTCUSDT.BINANSE", "--start", "2024-12-01"),
             "there is no client for BINANSE; did you mean BINANCE?",
         ),
+        (
+            ("--symbol", SYMBOL, "--start", "2024-12-05", "--end", "2024-12-01"),
+            "--start 2024-12-05 is not before --end 2024-12-01: give the day after the last.",
+        ),
+        (("--symbol", SYMBOL, "--start", "2999-12-01"), "--start 2999-12-01 is in the future"),
         (("--symbol", SYMBOL, "--start", "yesterday"), "--start 'yesterday' is not a date: write 2016-01-31 (UTC)."),
         (("--symbol", SYMBOL, "--start", "2024-12-01", "--json", "--materialize"), "do not go together"),
     ],

@@ -64,6 +64,61 @@ def test_the_same_again_fetches_no_file_and_writes_nothing(world: World, binance
     assert query(world.database, "SELECT xmin::text, ctid::text FROM data_quality ORDER BY id") == versions
 
 
+def test_rows_that_were_deleted_are_stored_again_from_the_file_that_is_kept(world: World, binance: FakeBinance) -> None:
+    world.download()
+    before = world.minutes()
+    day, tail = minute_of("2025-01-03 05:00"), ARCHIVE_END + 100
+    for first in (day, tail):
+        query(
+            world.database,
+            "DELETE FROM candles WHERE time >= to_timestamp(%s) AND time < to_timestamp(%s)",
+            first * 60,
+            (first + 20) * 60,
+        )
+    binance.asked.clear()
+    report = world.download()
+    assert (report.archive.stored, report.archive.restored, report.archive.reissued) == ([DAY], [DAY], [])
+    assert (report.added, report.replaced, report.missing) == (40, 0, 0)
+    assert [one.path for one in binance.asked if one.path.endswith(".zip")] == []
+    assert world.minutes() == before
+    assert world.download().archive.stored == []
+
+
+def test_quarantined_rows_of_a_file_are_not_taken_for_deleted(world: World) -> None:
+    world.download()
+    wrong = minute_of("2025-01-03 05:01")  # where no bar opens
+    query(world.database, "UPDATE candles SET high = low / 2 WHERE time = to_timestamp(%s)", wrong * 60)
+    query(world.database, "DELETE FROM partition_digests WHERE symbol = %s", SYMBOL)
+    chain = chain_of(world.database, small_settings())
+    with world.database.arrow() as cursor:
+        instrument = find_instrument(cursor, SYMBOL)
+    chain.refresh(instrument, range(wrong // 1440, wrong // 1440 + 1), wrong + 5_000)
+    assert wrong not in world.minutes()
+    report = world.download()
+    assert (report.archive.stored, report.missing) == ([], 1)
+
+
+def test_counts_are_of_the_range_though_a_file_is_of_a_month(world: World, binance: FakeBinance) -> None:
+    start, end = minute_of("2024-12-31 00:00"), minute_of("2024-12-31 12:00")
+    report = world.download(start, end)
+    assert len(world.minutes()) > 720, "the file holds more"
+    told = (report.stored, report.missing, report.added, report.replaced, report.known)
+    assert told == (720, 0, 720, 0, 0)
+    assert (report.first, report.last) == (start, end - 1)
+    usual = binance.volume
+    changed = {start - 5, start + 5}
+    binance.volume = lambda minute: usual(minute) + (minute in changed)
+    report = world.download(start, end)
+    assert (report.added, report.replaced, report.known) == (0, 1, 719)
+
+
+def test_what_is_missing_is_counted_without_a_recorded_gap_too(world: World, binance: FakeBinance) -> None:
+    binance.absent |= {binance.now - 1, binance.now - 2}
+    report = world.download()
+    assert (report.missing, report.gaps) == (2, {})
+    assert report.stored == binance.now - 2 - binance.first
+
+
 def test_only_what_is_new_is_asked_for_later(world: World, binance: FakeBinance) -> None:
     world.download()
     binance.asked.clear()
@@ -190,8 +245,10 @@ def test_units_mixed_within_a_file_are_refused_in_words_and_what_was_stored_stay
     world: World, binance: FakeBinance
 ) -> None:
     binance.split_time = minute_of("2025-01-03 11:00")
-    with pytest.raises(UserError, match=rf"{DAY}: row 1, .* is in milliseconds, the other rows are in microseconds"):
+    words = rf"{DAY}: row 1, .* is in milliseconds, the other rows are in microseconds; a file has one unit"
+    with pytest.raises(DownloadError, match=words) as refused:
         world.download()
+    assert str(refused.value).endswith(". Nothing of this file was stored: the same command fetches it again")
     assert world.minutes() == list(range(binance.first, minute_of("2025-01-03 00:00")))
 
 
@@ -216,7 +273,7 @@ def test_a_file_that_is_of_another_time_is_refused(world: World, binance: FakeBi
     start = minute_of("2025-01-04 00:00")
     binance.files[DAY] = zipped(DAY, binance.csv(start, start + 1440))
     with pytest.raises(
-        UserError, match=rf"{DAY}: its rows are of 2025-01-04 00:00 .* by its name it is of another time"
+        DownloadError, match=rf"{DAY}: its rows are of 2025-01-04 00:00 .* by its name it is of another time"
     ):
         world.download()
 
@@ -226,8 +283,9 @@ def test_a_wrong_row_is_refused_or_left_out_and_kept(world: World, binance: Fake
     lines = binance.csv(start, start + 1440).splitlines()
     lines[100] = lines[100].replace(b",9", b",x", 1)
     binance.files[DAY] = zipped(DAY, b"\n".join(lines) + b"\n")
-    with pytest.raises(UserError, match=rf"{DAY}: row 101, column open: .* is not a number"):
+    with pytest.raises(DownloadError, match=rf"{DAY}: row 101, column open: .* is not a number") as refused:
         world.download()
+    assert str(refused.value).endswith("fetches it again, and with --skip-invalid leaves such rows out")
     report = world.download(skip_invalid=True)
     assert report.archive.rejected == 1
     assert world.gaps() == [(start + 100, start + 101, "unknown")], "the venue has it, so it is no gap of the venue's"

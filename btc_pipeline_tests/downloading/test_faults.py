@@ -139,13 +139,19 @@ def test_a_truncated_file_with_an_honest_length_is_refused(world: World, binance
 
 
 def test_a_truncated_file_with_its_own_checksum_is_refused(world: World, binance: FakeBinance) -> None:
-    from btc_pipeline.errors import UserError
-
     whole = binance.file(DAY, DAY_BEGINS, DAY_BEGINS + 1440) or b""
     binance.files[DAY] = whole[: len(whole) // 2]
-    with pytest.raises(UserError, match=f"{DAY} ends in the middle"):
+    with pytest.raises(DownloadError) as refused:
         world.download()
+    assert str(refused.value) == (
+        f"{DAY} ends in the middle (truncated zip). Nothing of this file was stored: the same command fetches it again"
+    )
     assert world.minutes() == list(range(binance.first, DAY_BEGINS))
+    for _ in range(2):
+        binance.asked.clear()
+        with pytest.raises(DownloadError, match="ends in the middle"):
+            world.download()
+        assert [one for one in binance.asked if one.path.endswith(DAY)], "it is fetched again, as was said"
 
 
 @pytest.mark.parametrize("part", [DAY, f"{DAY}.CHECKSUM"])
