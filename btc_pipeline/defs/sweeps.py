@@ -5,6 +5,7 @@ Parts may run in any order, at once, on any machine that reaches the database; t
 Dagster reads the body's annotations as objects, so this module does without deferred ones.
 """
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 import dagster as dg
@@ -30,9 +31,13 @@ class SweepConfig(dg.Config):
     """A sweep and which part of it a run is to do."""
 
     run: dict[str, Any] = Field(
-        description="symbol, interval, start, end, strategy and account, as of a backtest; without parameters"
+        default_factory=dict,
+        description="symbol, interval, start, end, strategy and account, as of a backtest; without parameters",
     )
-    grid: list[str] = Field(description="parameters, such as period=5..500, period=5..500:5 or slow=20,50,100")
+    grid: list[str] = Field(
+        default_factory=list,
+        description="parameters, such as period=5..500, period=5..500:5 or slow=20,50,100",
+    )
     rank: str = Field(DEFAULT_RANK, description="the metric that the rows are shown by")
     part: int = Field(1, description="which part of the sets this run does, from 1")
     parts: int = Field(1, description="how many parts there are")
@@ -56,6 +61,8 @@ def build_sweeps() -> dg.AssetsDefinition:
         group_name=BACKTESTS,
         deps=[MINUTES_ASSET],
         kinds={"numba", "postgres"},
+        # Whoever materialises everything at once asks for no sweep.
+        output_required=False,
         code_version=code_digest("market", "indicators", "strategies", "backtest")[:CODE_VERSION_LENGTH],
         description=(
             "Figures of a strategy with many sets of parameters over the same minutes. A run does a part of the sets; "
@@ -68,7 +75,10 @@ def build_sweeps() -> dg.AssetsDefinition:
     )
     def sweep_rows(
         context: dg.AssetExecutionContext, config: SweepConfig, pipeline: PipelineResource
-    ) -> dg.MaterializeResult[Any]:
+    ) -> Iterator[dg.MaterializeResult[Any]]:
+        if not config.run and not config.grid:
+            context.log.info("no sweep is asked for: give run and grid in the configuration")
+            return
         done = 0
 
         def tell(more: int, total: int) -> None:
@@ -84,7 +94,7 @@ def build_sweeps() -> dg.AssetsDefinition:
             )
         except UserError as error:
             raise dg.Failure(str(error), allow_retries=False) from error
-        return dg.MaterializeResult(
+        yield dg.MaterializeResult(
             metadata={
                 "dagster/row_count": done,
                 "sweep_key": key,
