@@ -45,6 +45,19 @@ FORMATS: Final = {
     "funding": MONEY,
 }
 """How a metric reads; in this order they are shown, others behind them."""
+USUAL: Final[dict[str, tuple[object, ...]]] = {
+    "direction": (None, "both"),
+    "size": (None, 1.0),
+    "notional": (None,),
+    "compounding": (None, True),
+    "leverage": (None, 1.0),
+    "capital": (None, 10_000.0),
+    "stop": (None, 0.0),
+    "target": (None, 0.0),
+    "trailing": (None, 0.0),
+    "taker_fee_bps": (None,),
+}
+"""What of an account goes without saying; slippage is in the table's head."""
 MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -75,21 +88,27 @@ def title(run: Run) -> str:
     asked = run.configuration
     parameters = " ".join(f"{name}={value}" for name, value in asked["parameters"].items())
     strategy = f"{run.strategy} {parameters}".strip()
-    return f"{run.symbol} {run.interval} {strategy}, {asked['start']} to {asked['end']}"
+    account = ", ".join(
+        f"{name.replace('_', ' ')} {value:g}" if isinstance(value, float) else f"{name.replace('_', ' ')} {value}"
+        for name, value in asked.items()
+        if name in USUAL and value not in USUAL[name]
+    )
+    told = f"{run.symbol} {run.interval} {strategy}, {asked['start']} to {asked['end']}"
+    return f"{told}; {account}" if account else told
 
 
 def metrics_table(results: Mapping[str, Any]) -> Table:
     """The metrics at both slippages, and those of buy and hold."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("metric")
-    for name in (
-        f"slippage {results['slippage_bps']:g} bps",
-        f"stress {results['stress_slippage_bps']:g} bps",
-        "buy and hold",
-    ):
+    slippage, stress = (f"{results[name]:g} bps" for name in ("slippage_bps", "stress_slippage_bps"))
+    columns = {"metrics": f"slippage {slippage}", "stress": f"stress {stress}", "buy_and_hold": "buy and hold"}
+    if slippage == stress:
+        columns = {"metrics": f"slippage {slippage}, the stress value", "buy_and_hold": "buy and hold"}
+    for name in columns.values():
         table.add_column(name, justify="right")
     for name in in_order(results["metrics"]):
-        row = (results[which].get(name) for which in ("metrics", "stress", "buy_and_hold"))
+        row = (results[which].get(name) for which in columns)
         table.add_row(name.replace("_", " "), *(shown(name, one) for one in row))
     return table
 

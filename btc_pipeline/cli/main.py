@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.markup import escape
@@ -57,6 +57,10 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+CANCELLED: Final = "canceling statement due to user request"
+"""What a Ctrl-C becomes while the server works: the driver passes it on, and takes it for the server's error."""
+
+
 @app.callback()
 def options(
     feed: FeedOption = None,
@@ -76,5 +80,13 @@ def main() -> None:
         errors.print(f"[red]error:[/red] {escape(str(error))}")
         sys.exit(2)
     except KeyboardInterrupt:
-        errors.print("stopped")
-        sys.exit(130)
+        _stopped()
+    except Exception as error:
+        if CANCELLED not in str(error):
+            raise
+        _stopped()
+
+
+def _stopped() -> None:
+    errors.print("stopped")
+    sys.exit(130)

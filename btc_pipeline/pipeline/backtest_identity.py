@@ -21,6 +21,7 @@ from btc_pipeline.pipeline.backtest_request import Plan
 from btc_pipeline.pipeline.catalogue import code_digest, strategy_key
 from btc_pipeline.pipeline.content import combined_digest
 from btc_pipeline.settings import Settings
+from btc_pipeline.strategies.registry import BUILT_IN
 
 PINNED: Final = ("numpy", "numba")
 """Libraries whose version may change a result."""
@@ -53,7 +54,8 @@ def _recipe(plan: Plan, scope: Scope, settings: Settings) -> str:
         {
             "engine": ENGINE_VERSION,
             "code": code_digest("market", "indicators", "strategies", "backtest"),
-            "user_code": folder_digest(settings.strategies_folder),
+            # What a user has in the folder decides on the strategies from there, and on no others.
+            "user_code": "" if type(plan.one.strategy) in BUILT_IN else folder_digest(settings.strategies_folder),
             "libraries": {name: version(name) for name in PINNED},
             "symbol": plan.symbol,
             "strategy": strategy_key(plan.one),

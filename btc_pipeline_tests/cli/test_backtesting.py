@@ -37,7 +37,14 @@ def test_a_run_is_reported_stored_and_then_answered_from_the_store(filled: Run) 
     assert head[0] == "BTCUSD.BITFINEX 37m ma period=5, 2016-01-01 to 2016-01-04"
     assert "from the store" not in head[1]
     assert "note Funding is not included: no history of it is known." in first.out
-    for words in ("total return", "max drawdown", "buy and hold", "stress 10 bps", "break-even cost a side", "2016"):
+    for words in (
+        "total return",
+        "max drawdown",
+        "buy and hold",
+        "slippage 10 bps, the stress value",
+        "break-even cost a side",
+        "2016",
+    ):
         assert words in first.out
     again = filled("backtest", *ORDER, "--intervals", "37m")
     assert again.out.splitlines()[1].endswith("(answered from the store: nothing had changed)")
