@@ -43,6 +43,8 @@ def begun(folder: Path, database: Database, binance: FakeBinance, *arguments: st
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # Whoever was started in the background ignores it, and with him his children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
 
 
