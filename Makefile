@@ -20,7 +20,7 @@ run: $(READY)  ## Database, Dagster on :3000 and the API on :8000; Ctrl-C stops 
 test: $(READY)  ## Every test but those of the whole stack and the long proofs, two at a time
 	$(BIN)/python -m pytest -n 2 $(ARGS)
 
-test-stack: $(READY)  ## Real processes: the whole stack, kills, a removed day, a hung collector (about 6 minutes)
+test-stack: $(READY)  ## Real processes: the whole stack, commands, kills, a removed day, a hung collector (about 10 minutes)
 	$(BIN)/python -m pytest -m stack $(ARGS)
 
 test-proofs: $(READY)  ## Recounts in decimal, figures against other libraries, planted look-ahead, wires and faults at length

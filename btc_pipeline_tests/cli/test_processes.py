@@ -11,6 +11,8 @@ import pytest
 from btc_pipeline_tests.cli.conftest import COMMAND, environment, process
 from btc_pipeline_tests.cli.files import lines, write
 
+pytestmark = pytest.mark.stack
+
 SYMBOL = ("--symbol", "BTCUSD.BITFINEX")
 
 

@@ -16,6 +16,8 @@ from btc_pipeline.storage.server import EmbeddedServer
 from btc_pipeline_tests.cli.conftest import Run, process
 from btc_pipeline_tests.cli.running_up import PORTS, family, get, own_ports, until, up
 
+pytestmark = pytest.mark.stack
+
 LOCATIONS = "{workspaceOrError{...on Workspace{locationEntries{name loadStatus locationOrLoadError{__typename}}}}}"
 SCHEDULES = (
     '{schedulesOrError(repositorySelector:{repositoryLocationName:"btc_pipeline_REPLAY",repositoryName:"__repository__"})'

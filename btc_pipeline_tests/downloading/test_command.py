@@ -23,6 +23,8 @@ from btc_pipeline_tests.downloading.fake_binance import SYMBOL, FakeBinance, Fau
 from btc_pipeline_tests.downloading.worlds import World
 from btc_pipeline_tests.pipeline.worlds import query
 
+pytestmark = pytest.mark.stack
+
 ARGUMENTS = ("download", "--symbol", SYMBOL, "--start", "2024-12-01")
 PATIENCE_SECONDS = 60.0
 SEED = int(os.environ.get("DOWNLOAD_SEED", random.SystemRandom().randrange(10**6)))
@@ -44,7 +46,7 @@ def begun(folder: Path, database: Database, binance: FakeBinance, *arguments: st
         stderr=subprocess.PIPE,
         text=True,
         # Whoever was started in the background ignores it, and with him his children.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509 one thread here
     )
 
 

@@ -16,6 +16,8 @@ from btc_pipeline_tests.downloading.fake_binance import SYMBOL
 from btc_pipeline_tests.downloading.replayed import FIRST, NOW, Replayed, replaying
 from btc_pipeline_tests.pipeline.worlds import query
 
+pytestmark = pytest.mark.proof
+
 PRICES = (
     "SELECT extract(epoch FROM time)::bigint / 60 AS minute, open, high, low, close, volume FROM candles "
     "WHERE symbol = %s ORDER BY time"

@@ -22,6 +22,8 @@ from btc_pipeline_tests.live.cases import FIRST_DAY, stop_in_time
 from btc_pipeline_tests.live.world import World, live, open_gaps, stored_rows, truth
 from btc_pipeline_tests.pipeline.worlds import chain_of, query, small_settings
 
+pytestmark = pytest.mark.proof
+
 START: Final = FIRST_DAY + 7_000.0
 FIRST: Final = int(START // 60)
 BYBIT, BINANCE, BINANCE_UM = "BTCUSDT.BYBIT", "BTCUSDT.BINANCE", "BTCUSDT.BINANCE_UM"
