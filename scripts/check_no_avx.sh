@@ -127,6 +127,13 @@ import pandera.pandas as pandera
 pandera.DataFrameSchema({"close": pandera.Column(float, pandera.Check.ge(0))}).validate(frame)
 PROGRAM
 
+echo "check_no_avx: the compiled simulation"
+here=$(PYTHONPATH=. "$PYTHON" scripts/simulation_hash.py)
+there=$( (echo 'import sys; sys.path.insert(0, ".")'; sed '/^from __future__/d' scripts/simulation_hash.py) |
+  NUMBA_CACHE_DIR="$WORK/numba" emulated_python)
+[ "$here" = "$there" ] || { echo "check_no_avx: FAILED: $here here, $there on the emulated processor" >&2; exit 1; }
+echo "  $there, as on this processor"
+
 echo "check_no_avx: embedded database"
 WHEEL=$("$PYTHON" -c 'import importlib.util as i, pathlib
 from btc_pipeline.storage.cluster import program
