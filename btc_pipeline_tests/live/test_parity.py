@@ -22,7 +22,7 @@ from btc_pipeline_tests.live.world import SYMBOL, World, final_rows, live, store
 from btc_pipeline_tests.pipeline.worlds import chain_of, content, query, small_settings
 from btc_pipeline_tests.real_data import binanceus_minutes, needs_real_data
 
-pytestmark = [needs_real_data, pytest.mark.timeout(900)]
+pytestmark = [needs_real_data, pytest.mark.timeout(900), pytest.mark.proof]
 
 PRELOADED_DAYS, LIVE_DAYS = 18, 3
 SETTINGS = small_settings(
