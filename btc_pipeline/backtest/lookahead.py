@@ -150,7 +150,7 @@ class _Prover:
                 return written
             for bars in self._frames.values():
                 _lock(bars)
-            self._rows = rows_of(self._whole)
+            self._rows = self._whole.rows()
             looks = (self._repeats, self._clock, self._targets, self._in_cuts, self._memory)
             return next((found for look in looks if (found := look()) is not None), None)
         except _Failed as failed:
@@ -212,7 +212,7 @@ class _Prover:
                 self._progress(self._windows, len(chosen))
             self._windows += 1
             try:
-                if rows_of(self._in_window(at)) != self._rows[at : at + 1]:
+                if self._in_window(at).rows() != self._rows[at : at + 1]:
                     differing.append(at)
             except _Failed as failure:
                 failed.append(failure.difference)
@@ -309,7 +309,7 @@ class _Prover:
 
     def _compared(self, fault: Fault, made: Decisions, known: int | None = None) -> Difference | None:
         """The first of the decisions that differs from what the whole gives at the same bar."""
-        rows = rows_of(made)
+        rows = made.rows()
         start = int(np.searchsorted(self._bars.time, made.time[0])) if len(made) else 0
         wanted = self._rows[start : start + len(rows)]
         if rows == wanted:
@@ -337,23 +337,6 @@ def _guard(known: tuple[int, int] | None = None) -> Iterator[None]:
         time, close = known or (None, None)
         words = f"{type(error).__name__}: {error}"
         raise _Failed(Difference(fault, time, close, field, "an answer", words)) from error
-
-
-def rows_of(decisions: Decisions) -> list[Row]:
-    """Decisions as comparable rows in the order of FIELDS, behind their time."""
-    return list(
-        zip(
-            decisions.time.tolist(),
-            decisions.target.tolist(),
-            decisions.type,
-            decisions.confidence.tolist(),
-            decisions.reasons,
-            decisions.snapshot,
-            decisions.input_digest,
-            decisions.warmed.tolist(),
-            strict=True,
-        )
-    )
 
 
 def chosen_bars(target: TargetArray, most: int) -> Int64Array:

@@ -11,7 +11,19 @@ import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from btc_pipeline.cli.console import answers, errors, replay_line, say_if_replay
-from btc_pipeline.cli.options import FeedOption
+from btc_pipeline.cli.options import (
+    CapitalOption,
+    DirectionOption,
+    FeeBpsOption,
+    FeedOption,
+    LeverageOption,
+    NotionalOption,
+    SizeOption,
+    SlippageOption,
+    StopOption,
+    TargetOption,
+    TrailingOption,
+)
 from btc_pipeline.errors import UserError
 
 if TYPE_CHECKING:
@@ -35,18 +47,16 @@ def backtest(
     param: Annotated[
         list[str] | None, typer.Option(help="a parameter of it, NAME=NUMBER; may be given several times")
     ] = None,
-    capital: Annotated[float | None, typer.Option(help="at the start, quote currency", show_default="10000")] = None,
-    size: Annotated[float | None, typer.Option(help="share of equity a position takes", show_default="1")] = None,
-    notional: Annotated[float | None, typer.Option(help="a fixed position value instead, quote currency")] = None,
-    direction: Annotated[str | None, typer.Option(help="long, short or both", show_default="both")] = None,
-    leverage: Annotated[
-        float | None, typer.Option(help="the most a position is worth, in equity", show_default="1")
-    ] = None,
-    stop: Annotated[float | None, typer.Option(help="loss that closes a position, fraction of its entry price")] = None,
-    target: Annotated[float | None, typer.Option(help="profit that closes it, fraction of its entry price")] = None,
-    trailing: Annotated[float | None, typer.Option(help="fall from the best price that closes it, fraction")] = None,
-    slippage_bps: Annotated[float | None, typer.Option(help="what a fill is worse than its price")] = None,
-    fee_bps: Annotated[float | None, typer.Option(help="taker fee, instead of the venue's table")] = None,
+    capital: CapitalOption = None,
+    size: SizeOption = None,
+    notional: NotionalOption = None,
+    direction: DirectionOption = None,
+    leverage: LeverageOption = None,
+    stop: StopOption = None,
+    target: TargetOption = None,
+    trailing: TrailingOption = None,
+    slippage_bps: SlippageOption = None,
+    fee_bps: FeeBpsOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="the report for programs")] = False,
     feed: FeedOption = None,  # noqa: ARG001 its callback does it
 ) -> None:

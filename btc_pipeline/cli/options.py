@@ -37,6 +37,17 @@ FeedOption = Annotated[
         show_default=False,
     ),
 ]
+# The account of a backtest, and of every row of a sweep.
+CapitalOption = Annotated[float | None, typer.Option(help="at the start, quote currency", show_default="10000")]
+SizeOption = Annotated[float | None, typer.Option(help="share of equity a position takes", show_default="1")]
+NotionalOption = Annotated[float | None, typer.Option(help="a fixed position value instead, quote currency")]
+DirectionOption = Annotated[str | None, typer.Option(help="long, short or both", show_default="both")]
+LeverageOption = Annotated[float | None, typer.Option(help="the most a position is worth, in equity", show_default="1")]
+StopOption = Annotated[float | None, typer.Option(help="loss that closes a position, fraction of its entry price")]
+TargetOption = Annotated[float | None, typer.Option(help="profit that closes it, fraction of its entry price")]
+TrailingOption = Annotated[float | None, typer.Option(help="fall from the best price that closes it, fraction")]
+SlippageOption = Annotated[float | None, typer.Option(help="what a fill is worse than its price")]
+FeeBpsOption = Annotated[float | None, typer.Option(help="taker fee, instead of the venue's table")]
 SymbolsOption = Annotated[
     list[str] | None,
     typer.Option("--symbol", help="what to collect; may be given several times", show_default=False),

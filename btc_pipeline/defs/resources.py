@@ -25,12 +25,14 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     _settings: Settings = PrivateAttr()
     _database: Database = PrivateAttr()
+    _catalogue: Catalogue = PrivateAttr()
     _open: ExitStack = PrivateAttr(default_factory=ExitStack)
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Loads the settings, brings the schema up to date, and says in which process the run lives."""
         try:
             self._settings = load_settings()
+            self._catalogue = build_catalogue(self._settings)
             self._database = self._open.enter_context(open_database(self._settings).kept())
         except UserError as error:
             raise dg.Failure(str(error), allow_retries=False) from error
@@ -51,7 +53,7 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @property
     def catalogue(self) -> Catalogue:
-        return build_catalogue(self._settings)
+        return self._catalogue
 
     @property
     def chain(self) -> Chain:

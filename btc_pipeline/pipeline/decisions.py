@@ -131,9 +131,9 @@ def _append_differences(
 ) -> None:
     """New versions of what came out different in those days; withdrawals of what is gone."""
     versions = dict(zip(latest.decisions.time.tolist(), latest.version.tolist(), strict=True))
-    standing = {row[0]: row for row in _rows(_standing(latest))}
+    standing = {row[0]: row for row in _standing(latest).rows(snapshots=False)}
     wanted = np.isin(made.day, days)
-    fresh = [at for at, row in enumerate(_rows(made)) if wanted[at] and standing.get(row[0]) != row]
+    fresh = [at for at, row in enumerate(made.rows(snapshots=False)) if wanted[at] and standing.get(row[0]) != row]
     common = (cursor, instrument.symbol, one.interval, one.strategy.name, one.parameters)
     times = made.time[fresh].tolist()
     append_versions(
@@ -158,18 +158,3 @@ def _append_differences(
 def _origin(interval: Interval, time: int, now: int) -> Origin:
     """Of a decision at the bar that opens at an epoch minute, made for the first time."""
     return Origin.LIVE if now - interval.close(interval.slot(time)) <= LIVE_MINUTES else Origin.BACKFILL
-
-
-def _rows(decisions: Decisions) -> list[tuple[object, ...]]:
-    return list(
-        zip(
-            decisions.time.tolist(),
-            decisions.target.tolist(),
-            decisions.type,
-            decisions.confidence.tolist(),
-            decisions.reasons,
-            decisions.input_digest,
-            decisions.warmed.tolist(),
-            strict=True,
-        )
-    )

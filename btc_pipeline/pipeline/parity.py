@@ -16,8 +16,6 @@ from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
 from btc_pipeline.errors import UserError
 from btc_pipeline.market.instruments import Instrument
 from btc_pipeline.market.intervals import MINUTES_PER_DAY, Interval
@@ -376,12 +374,5 @@ def _first_field(logged: Row | None, made: Row | None) -> tuple[str, object, obj
 
 def rows_of(decisions: Decisions) -> dict[int, Row]:
     """What is compared of each decision, in the order of FIELDS, by time."""
-    columns = (
-        decisions.target.tolist(),
-        [str(kind) for kind in decisions.type],
-        decisions.confidence.tolist(),
-        decisions.reasons,
-        decisions.input_digest,
-        decisions.warmed.tolist(),
-    )
-    return dict(zip(np.asarray(decisions.time).tolist(), zip(*columns, strict=True), strict=True))
+    rows = decisions.rows(snapshots=False)
+    return dict(zip(decisions.time.tolist(), (row[1:] for row in rows), strict=True))

@@ -19,7 +19,8 @@ from btc_pipeline.market.intervals import Int64Array, Interval
 from btc_pipeline.market.warm_up import WarmUp
 from btc_pipeline.storage.times import to_datetime, to_minute
 from btc_pipeline.strategies.base import Parameters
-from btc_pipeline.strategies.decisions import MAX_AGE_SLOTS, StrategyOnInterval
+from btc_pipeline.strategies.decisions import StrategyOnInterval
+from btc_pipeline.strategies.inputs import MAX_AGE_SLOTS
 
 DECIDED_WITHIN_MINUTES: Final = 2
 """A bar that closed less long ago and is not stored yet counts as one that comes."""

@@ -6,7 +6,7 @@ A decision's type follows from two targets alone, those of slot t-1 and slot t. 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, Self
@@ -15,7 +15,7 @@ import numpy as np
 
 from btc_pipeline.errors import UserError
 from btc_pipeline.indicators.base import Series
-from btc_pipeline.indicators.memo import remembered, remembered_lately
+from btc_pipeline.indicators.memo import remembered
 from btc_pipeline.indicators.registry import IndicatorSpec
 from btc_pipeline.indicators.windows import full_windows, lookback_slots
 from btc_pipeline.market.candles import BoolArray, Candles, Float64Array
@@ -34,10 +34,8 @@ from btc_pipeline.strategies.base import (
     TargetArray,
     View,
 )
+from btc_pipeline.strategies.inputs import MAX_AGE_SLOTS, LazyInputs, last_closed, seen_at
 from btc_pipeline.strategies.judged import Judged
-
-MAX_AGE_SLOTS: Final = 2
-"""How many slots back the last closed bar of another interval may lie: the slack of a window of one bar."""
 
 SHORTEST_MONTH: Final = 28 * MINUTES_PER_DAY
 LONGEST_MONTH: Final = 31 * MINUTES_PER_DAY
@@ -93,6 +91,12 @@ class Decisions:
             self.day[rows],
             self.warmed[rows],
         )
+
+    def rows(self, *, snapshots: bool = True) -> list[tuple[object, ...]]:
+        """Each as (time, target, type, confidence, reasons, [snapshot,] input_digest, warmed), to be compared."""
+        columns = [self.time.tolist(), self.target.tolist(), self.type, self.confidence.tolist(), self.reasons]
+        columns += [self.snapshot] if snapshots else []
+        return list(zip(*columns, self.input_digest, self.warmed.tolist(), strict=True))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -162,7 +166,7 @@ class StrategyOnInterval:
 
     def _targets(self, frames: Mapping[Interval, Candles]) -> TargetArray:
         bars = frames[self.interval]
-        wanted = self.strategy.targets(View(bars, _Lazily(self, frames)), self.parameters)
+        wanted = self.strategy.targets(View(bars, LazyInputs(bars, frames, self.specs())), self.parameters)
         if len(wanted) != len(bars):
             raise UserError(f"strategy {self.strategy.name!r} answered for {len(wanted)} bars instead of {len(bars)}.")
         target = self._on_its_side(wanted)
@@ -173,7 +177,7 @@ class StrategyOnInterval:
                 spec, interval = specs[name]
                 present = spec.has_value(frames[interval])
                 if interval != self.interval:
-                    at, seen = _last_closed(frames[interval], bars)
+                    at, seen = last_closed(frames[interval], bars)
                     present = seen & present[at] if len(present) else seen
                 refused |= ~present
         if self.strategy.lookback:
@@ -247,7 +251,7 @@ class StrategyOnInterval:
         for name, (spec, interval) in self.specs().items():
             mask = spec.reaches_first(frames[interval], warm.get(interval, 0))
             if interval != self.interval:
-                at, seen = _last_closed(frames[interval], frames[self.interval])
+                at, seen = last_closed(frames[interval], frames[self.interval])
                 mask = seen & mask[at] if len(mask) else seen
             found[name] = mask
         return found
@@ -274,7 +278,7 @@ class StrategyOnInterval:
 
     def _series(self, frames: Mapping[Interval, Candles]) -> dict[str, dict[str, Series]]:
         bars = frames[self.interval]
-        return {name: _seen_at(bars, frames, spec, interval) for name, (spec, interval) in self.specs().items()}
+        return {name: seen_at(bars, frames, spec, interval) for name, (spec, interval) in self.specs().items()}
 
     def _on_its_side(self, target: TargetArray) -> TargetArray:
         """A copy in which a target on a side that the strategy does not declare is flat."""
@@ -343,71 +347,6 @@ def _type_codes(target: TargetArray, slot: Int64Array) -> Int64Array:
     codes[changed & (target == FLAT) & (before == LONG)] = 2
     codes[changed & (target == FLAT) & (before == SHORT)] = 3
     return codes
-
-
-class _Lazily(Mapping[str, Mapping[str, Series]]):
-    """A strategy's inputs, each computed when it is asked for."""
-
-    def __init__(self, at_work: StrategyOnInterval, frames: Mapping[Interval, Candles]) -> None:
-        self._specs = at_work.specs()
-        self._bars, self._frames = frames[at_work.interval], frames
-        self._known: dict[str, Mapping[str, Series]] = {}
-
-    def __getitem__(self, name: str) -> Mapping[str, Series]:
-        if name not in self._known:
-            self._known[name] = _seen_at(self._bars, self._frames, *self._specs[name])
-        return self._known[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._specs)
-
-    def __len__(self) -> int:
-        return len(self._specs)
-
-
-def _seen_at(
-    bars: Candles, frames: Mapping[Interval, Candles], spec: IndicatorSpec, interval: Interval
-) -> dict[str, Series]:
-    """An input's outputs as seen at the close of every bar."""
-    outputs = remembered_lately(frames[interval], spec, lambda: spec.compute(frames[interval]), _bytes)
-    seen = dict(outputs) if interval == bars.interval else _as_of_close(outputs, frames[interval], bars)
-    for one in seen.values():
-        # A strategy must not change what its snapshot will say, or what other parameters see.
-        one.value.flags.writeable = False
-    return seen
-
-
-def _bytes(outputs: Mapping[str, Series]) -> int:
-    return sum(one.value.nbytes + one.settled.nbytes for one in outputs.values())
-
-
-def _as_of_close(outputs: Mapping[str, Series], other: Candles, bars: Candles) -> dict[str, Series]:
-    """Another interval's series as known at each close: of its last closed bar, if that one is recent and usable."""
-    at, seen = _last_closed(other, bars)
-    if not len(other):
-        return {name: Series(np.full(len(bars), np.nan), seen) for name in outputs}
-    return {
-        name: Series(np.where(seen, one.value[at], np.nan), seen & one.settled[at]) for name, one in outputs.items()
-    }
-
-
-def _last_closed(other: Candles, bars: Candles) -> tuple[Int64Array, BoolArray]:
-    """Of each bar the row of another interval's last bar that closed by its close, and whether that one is recent and
-    usable. int64[n], bool[n].
-    """
-    _, at, seen = remembered(
-        other, ("last closed", id(bars)), lambda: (bars, *_find_last_closed(other, bars.close_time))
-    )
-    return at, seen
-
-
-def _find_last_closed(other: Candles, close_time: Int64Array) -> tuple[Int64Array, BoolArray]:
-    if not len(other):
-        return np.zeros(len(close_time), np.int64), np.zeros(len(close_time), np.bool_)
-    last = np.searchsorted(other.close_time, close_time, side="right") - 1
-    at = np.maximum(last, 0)
-    age = other.interval.slot(close_time) - 1 - other.slot[at]
-    return at, (last >= 0) & (age <= MAX_AGE_SLOTS) & other.usable[at]
 
 
 def _check(opinions: Opinions, n: int, name: str) -> None:

@@ -48,20 +48,7 @@ def warm_bars(frames, until=UNTIL):
 
 
 def rows_of(decisions):
-    return {
-        row[0]: row[1:]
-        for row in zip(
-            decisions.time.tolist(),
-            decisions.target.tolist(),
-            decisions.type,
-            decisions.confidence.tolist(),
-            decisions.reasons,
-            decisions.snapshot,
-            decisions.input_digest,
-            decisions.warmed.tolist(),
-            strict=True,
-        )
-    }
+    return {row[0]: row[1:] for row in decisions.rows()}
 
 
 @settings(max_examples=40, deadline=None)
