@@ -261,6 +261,10 @@ def test_a_backtests_mistakes_have_words(world: Database) -> None:
         backtest(SYMBOL, "37m", "2016-01-01", strategy="ma", perid=5, database=world)  # type: ignore[operator]
     with pytest.raises(UserError, match="start 'x' is not a date"):
         backtest(SYMBOL, "37m", "x", database=world)  # type: ignore[operator]
+    with pytest.raises(UserError, match="notional 500 and size 1 exclude each other"):
+        backtest(SYMBOL, "37m", "2016-01-01", notional=500, size=1, database=world)  # type: ignore[operator]
+    with pytest.raises(UserError, match="above leverage 1 x capital 400: use 400 at most"):
+        backtest(SYMBOL, "37m", "2016-01-01", notional=500, capital=400, database=world)  # type: ignore[operator]
 
 
 def test_backtest_is_the_function_whatever_was_imported_first() -> None:

@@ -28,7 +28,8 @@ class Account:
     Attributes:
         capital: at the start.
         size: share of equity that a position and its fee take, up to `leverage`; 1.0 is all of it.
-        notional: a fixed position value instead, as far as leverage allows; None: by `size`.
+        notional: a fixed position value instead; one that leverage does not allow (any more, with its fee) is cut to
+            what it allows. None: by `size`.
         compounding: size follows equity; else the capital of the start.
         direction: sides that it may take.
         leverage: the most that a position may be worth, in equity.

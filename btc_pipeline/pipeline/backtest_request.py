@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
-from btc_pipeline.backtest.account import DEFAULT_CAPITAL, Account
+from btc_pipeline.backtest.account import DEFAULT_CAPITAL, MOST_LEVERAGE, Account
 from btc_pipeline.backtest.fees import Fee, fee_table
 from btc_pipeline.errors import UserError
 from btc_pipeline.market.instruments import PRIMARY_SYMBOL, canonical_symbol, split_symbol
@@ -66,13 +66,13 @@ class BacktestRequest(BaseModel):
     parameters: dict[str, Any] = Field(default_factory=dict, description="of the strategy, such as period: 44")
     capital: float = Field(DEFAULT_CAPITAL, description="at the start, quote currency")
     size: float = Field(1.0, description="share of equity that a position takes")
-    notional: float | None = Field(None, description="a fixed position value instead, quote currency")
+    notional: float | None = Field(None, description="a fixed position value instead of size, quote currency")
     compounding: bool = Field(default=True, description="size follows equity; else the capital of the start")
     direction: Direction | None = Field(None, description="long, short or both; by default the strategy's own")
     leverage: float = Field(1.0, description="the most that a position may be worth, in equity")
-    stop: float | None = Field(None, description="loss that closes a position, as a fraction of its entry price")
-    target: float | None = Field(None, description="profit that closes it, as a fraction of its entry price")
-    trailing: float | None = Field(None, description="fall from the best price since that closes it, as a fraction")
+    stop: float | None = Field(None, description="loss that closes a position, fraction of its entry price; 0: none")
+    target: float | None = Field(None, description="profit that closes it, fraction of its entry price; 0: none")
+    trailing: float | None = Field(None, description="fall from the best price since that closes it, fraction; 0: none")
     slippage_bps: float | None = Field(None, description="what a fill is worse than its price, basis points")
     taker_fee_bps: float | None = Field(None, description="instead of the venue's fees, basis points")
 
@@ -107,7 +107,8 @@ class BacktestRequest(BaseModel):
 
     def given(self) -> dict[str, Any]:
         """What was asked for, as JSON has it; `of` makes the same request of it."""
-        return self.model_dump(mode="json", exclude_none=True)
+        unused = {"size"} if self.notional is not None else None
+        return self.model_dump(mode="json", exclude_none=True, exclude=unused)
 
 
 def sentence(problem: Mapping[str, Any]) -> tuple[str, str]:
@@ -206,12 +207,12 @@ def account_of(request: BacktestRequest, settings: Settings, exits: Exits) -> Ac
     """The account that a request describes; `exits` are the strategy's own.
 
     Raises:
-        UserError: a value is out of bounds.
+        UserError: a value is out of bounds, or two exclude each other.
     """
     defaults, venue = settings.backtest, split_symbol(request.symbol)[0]
     stress = defaults.stress_slippage_bps
     slippage = request.slippage_bps
-    return Account(
+    account = Account(
         capital=request.capital,
         size=request.size,
         notional=request.notional,
@@ -227,6 +228,29 @@ def account_of(request: BacktestRequest, settings: Settings, exits: Exits) -> Ac
             trailing=_exit(request.trailing, exits.trailing),
         ),
     )
+    _check_notional(request, account)
+    return account
+
+
+def _check_notional(request: BacktestRequest, account: Account) -> None:
+    """A fixed value is instead of a size, and one that the account can hold at its start.
+
+    It is no bound of `Account`: one that has lost goes on to the next walk-forward window with what leverage allows.
+    """
+    if account.notional is None:
+        return
+    if "size" in request.model_fields_set:
+        raise UserError(
+            f"notional {account.notional:.15g} and size {account.size:.15g} exclude each other: give one of them.",
+            field="notional",
+        )
+    most = account.leverage * account.capital
+    if account.notional > most:
+        raise UserError(
+            f"notional {account.notional:.15g} is above leverage {account.leverage:.15g} x capital "
+            f"{account.capital:.15g}: use {most:.15g} at most, or raise leverage (at most {MOST_LEVERAGE:g}).",
+            field="notional",
+        )
 
 
 def _exit(asked: float | None, own: float | None) -> float | None:

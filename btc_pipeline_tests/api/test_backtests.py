@@ -203,6 +203,8 @@ def test_without_dagster_it_is_503_in_words_and_nothing_is_left(
         ({"intervals": []}, 422, "intervals", "at least 1 item"),
         ({"slippage_bps": -1}, 422, "slippage_bps", "0 to 1000"),
         ({"stop": 1.5}, 422, "stop", "above 0 to 1"),
+        ({"notional": 500, "size": 0.5}, 422, "notional", "notional 500 and size 0.5 exclude each other"),
+        ({"notional": 10_001}, 422, "notional", "above leverage 1 x capital 10000: use 10000 at most"),
         ({"sybol": "BTC"}, 422, "sybol", ""),
     ],
 )

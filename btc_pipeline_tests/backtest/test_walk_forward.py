@@ -110,6 +110,16 @@ def test_the_account_goes_on_with_what_it_has_and_begins_flat(case, seed, minute
     assert found.figures[NAMES.index("fees")] == pytest.approx(fees, rel=1e-9)
 
 
+def test_a_fixed_value_above_what_is_left_is_cut_to_it():
+    history = made_history(5, MovingAverage(), SETS)
+    fixed, whole = (
+        walk_forward(MovingAverage(), SETS, history, account, DAY_BY_DAY, METRIC)
+        for account in (Account(notional=1e9), Account())
+    )
+    assert fixed.equity.min() < 10_000.0
+    assert fixed.equity.tobytes() == whole.equity.tobytes()
+
+
 def test_every_trade_counts_once_and_profits_make_the_result():
     history = made_history(5, MovingAverage(), SETS)
     found = walk_forward(MovingAverage(), SETS, history, Account(), DAY_BY_DAY, METRIC)

@@ -16,12 +16,15 @@ from btc_pipeline.errors import UserError
 from btc_pipeline.market.intervals import Interval
 from btc_pipeline.pipeline import backtests
 from btc_pipeline.pipeline.backtest_data import Replay
+from btc_pipeline.pipeline.backtest_request import account_of
 from btc_pipeline.pipeline.backtests import BacktestRequest, backtest, new_run, prepare, run_backtest
 from btc_pipeline.pipeline.catalogue import build_catalogue
 from btc_pipeline.pipeline.chain import Chain
+from btc_pipeline.settings import load_settings
 from btc_pipeline.storage.backtests import add_run, delete_run, read_part, read_run
 from btc_pipeline.storage.connection import Database
 from btc_pipeline.storage.instruments import find_instrument
+from btc_pipeline.strategies.base import Exits
 from btc_pipeline_tests.defs.worlds import DAYS, FIRST, OTHER, SYMBOL, made_minutes, store
 from btc_pipeline_tests.pipeline.backtest_worlds import NOW, fill, order, user_settings
 
@@ -63,6 +66,23 @@ def test_a_run_is_stored_with_all_that_belongs_to_it(database: Database, tmp_pat
     assert len(equity) == DAYS + 1
     assert equity["equity"][0].as_py() == 10_000.0
     assert BacktestRequest.of(run.configuration).given() == run.configuration
+
+
+def test_a_request_with_a_fixed_value_is_made_again_of_what_it_says() -> None:
+    fixed = order(notional=500, leverage=2)
+    assert "size" not in fixed.given()
+    assert BacktestRequest.of(fixed.given()) == fixed
+    assert account_of(BacktestRequest.of(fixed.given()), load_settings(), Exits()).notional == 500
+    most = account_of(order(notional=20_000, leverage=2), load_settings(), Exits())
+    assert (most.notional, most.leverage * most.capital) == (20_000, 20_000)
+
+
+def test_an_exit_of_0_is_none_and_one_that_is_left_out_is_the_strategys_own() -> None:
+    own = Exits(stop=0.1, target=0.2, trailing=0.3)
+    assert account_of(order(), load_settings(), own).exits == own
+    none = order(stop=0, target=0.0, trailing=-0.0)
+    assert account_of(none, load_settings(), own).exits == Exits()
+    assert account_of(order(target=0.5), load_settings(), own).exits == Exits(0.1, 0.5, 0.3)
 
 
 @pytest.mark.parametrize("interval", ["37m", "148m", "1d", "1m"])
@@ -119,6 +139,13 @@ def test_bars_lie_within_the_days_and_windows_reach_before_them(database: Databa
         ({"capital": 0}, "capital", "capital 0.0 is not valid: it is above 0"),
         ({"capital": float("nan")}, "capital", "capital nan is not valid"),
         ({"leverage": 40.5}, "leverage", "leverage 40.5 is not valid: it is above 0 to 40"),
+        ({"notional": 500, "size": 1}, "notional", "notional 500 and size 1 exclude each other: give one of them."),
+        (
+            {"notional": 30_000.5, "leverage": 3},
+            "notional",
+            "notional 30000.5 is above leverage 3 x capital 10000: use 30000 at most, or raise leverage (at most 40).",
+        ),
+        ({"stop": -0.01}, "stop", "stop -0.01 is not valid: it is above 0 to 1."),
         ({"start": "2014-01-01", "end": "2014-02-01"}, "start", "there are minutes from 2016-01-01 to 2016-01-04"),
         ({"start": "2016-02-01", "end": None}, "start", "there are minutes from 2016-01-01 to 2016-01-04"),
         ({"end": "2030-01-01"}, "end", "in the future"),
