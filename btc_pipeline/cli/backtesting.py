@@ -14,15 +14,21 @@ from btc_pipeline.cli.console import answers, errors, replay_line, say_if_replay
 from btc_pipeline.cli.options import (
     CapitalOption,
     DirectionOption,
+    EndOption,
     FeeBpsOption,
     FeedOption,
     LeverageOption,
     NotionalOption,
+    ParamOption,
     SizeOption,
     SlippageOption,
+    StartOption,
     StopOption,
+    StrategyOption,
+    SymbolOption,
     TargetOption,
     TrailingOption,
+    named_as_options,
 )
 from btc_pipeline.errors import UserError
 
@@ -34,19 +40,22 @@ if TYPE_CHECKING:
 LAST_TRADES = 5
 
 
+@named_as_options()
 def backtest(
-    start: Annotated[str, typer.Option(help="first day, UTC", show_default=False)],
-    end: Annotated[
-        str | None, typer.Option(help="day after the last, UTC; by default the last closed day counts")
-    ] = None,
-    symbol: Annotated[str, typer.Option(help="BTC, or NAME.VENUE such as BTCUSD.BITFINEX")] = "BTC",
+    start: StartOption,
+    end: EndOption = None,
+    symbol: SymbolOption = "BTC",
     interval: Annotated[
-        str, typer.Option("--interval", "--intervals", help="such as 37m; several, comma-separated, are a run each")
+        str,
+        typer.Option(
+            "--interval",
+            "--intervals",
+            metavar="INTERVAL",
+            help="of the bars, such as 37m; several, comma-separated, are a run each",
+        ),
     ] = "37m",
-    strategy: Annotated[str, typer.Option(help="its name")] = "ma44",
-    param: Annotated[
-        list[str] | None, typer.Option(help="a parameter of it, NAME=NUMBER; may be given several times")
-    ] = None,
+    strategy: StrategyOption = "ma44",
+    param: ParamOption = None,
     capital: CapitalOption = None,
     size: SizeOption = None,
     notional: NotionalOption = None,

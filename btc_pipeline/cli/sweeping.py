@@ -14,15 +14,21 @@ from btc_pipeline.cli.console import errors, replay_line, say_if_replay
 from btc_pipeline.cli.options import (
     CapitalOption,
     DirectionOption,
+    EndOption,
     FeeBpsOption,
     FeedOption,
+    IntervalOption,
     LeverageOption,
     NotionalOption,
     SizeOption,
     SlippageOption,
+    StartOption,
     StopOption,
+    StrategyOption,
+    SymbolOption,
     TargetOption,
     TrailingOption,
+    named_as_options,
 )
 from btc_pipeline.errors import UserError
 
@@ -30,23 +36,23 @@ if TYPE_CHECKING:
     from btc_pipeline.pipeline.sweeps import SweepResult
 
 
+@named_as_options()
 def sweep(
-    start: Annotated[str, typer.Option(help="first day, UTC", show_default=False)],
+    start: StartOption,
     param: Annotated[
         list[str],
         typer.Option(
+            metavar="NAME=VALUES",
             help="period=5..500, period=5..500:5 (a step), slow=20,50,100; several times: all combinations",
             show_default=False,
         ),
     ],
-    end: Annotated[
-        str | None, typer.Option(help="day after the last, UTC; by default the last closed day counts")
-    ] = None,
-    symbol: Annotated[str, typer.Option(help="BTC, or NAME.VENUE such as BTCUSD.BITFINEX")] = "BTC",
-    interval: Annotated[str, typer.Option(help="such as 37m")] = "37m",
-    strategy: Annotated[str, typer.Option(help="its name")] = "ma",
-    rank: Annotated[str, typer.Option(help="the metric that tells which is best")] = "sharpe",
-    top: Annotated[int, typer.Option(min=1, help="so many of the best are shown")] = 20,
+    end: EndOption = None,
+    symbol: SymbolOption = "BTC",
+    interval: IntervalOption = "37m",
+    strategy: StrategyOption = "ma",
+    rank: Annotated[str, typer.Option(metavar="METRIC", help="by which the best is chosen")] = "sharpe",
+    top: Annotated[int, typer.Option(metavar="ROWS", min=1, help="so many of the best are shown")] = 20,
     walk: Annotated[
         str | None,
         typer.Option("--walk-forward", metavar="180d/60d", help="also choose on so many days, trade the next, roll on"),
@@ -63,7 +69,8 @@ def sweep(
     slippage_bps: SlippageOption = None,
     fee_bps: FeeBpsOption = None,
     csv: Annotated[
-        Path | None, typer.Option("--csv", help="every row into this file; a heat map into FILE.heatmap.csv")
+        Path | None,
+        typer.Option("--csv", metavar="FILE", help="every row into this file; a heat map into FILE.heatmap.csv"),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="every row, for programs")] = False,
     feed: FeedOption = None,  # noqa: ARG001 its callback does it

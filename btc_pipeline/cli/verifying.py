@@ -11,7 +11,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from btc_pipeline.cli.backtesting import parse_parameters
 from btc_pipeline.cli.console import answers, errors, say_if_replay
-from btc_pipeline.cli.options import FeedOption, parse_day
+from btc_pipeline.cli.options import (
+    EndOption,
+    FeedOption,
+    IntervalOption,
+    ParamOption,
+    SymbolOption,
+    named_as_options,
+    parse_day,
+)
 from btc_pipeline.errors import UserError
 
 if TYPE_CHECKING:
@@ -25,17 +33,16 @@ LONGEST_VALUE = 300
 
 
 @app.command()
+@named_as_options()
 def lookahead(
-    strategy: Annotated[str, typer.Option(help="its name", show_default=False)],
-    param: Annotated[
-        list[str] | None, typer.Option(help="a parameter of it, NAME=NUMBER; may be given several times")
+    strategy: Annotated[str, typer.Option(metavar="NAME", help="which strategy", show_default=False)],
+    param: ParamOption = None,
+    symbol: SymbolOption = "BTC",
+    interval: IntervalOption = "37m",
+    start: Annotated[
+        str | None, typer.Option(metavar="DATE", help="first day, UTC; by default the first stored")
     ] = None,
-    symbol: Annotated[str, typer.Option(help="BTC, or NAME.VENUE such as BTCUSD.BITFINEX")] = "BTC",
-    interval: Annotated[str, typer.Option(help="such as 37m")] = "37m",
-    start: Annotated[str | None, typer.Option(help="first day, UTC; by default the first stored")] = None,
-    end: Annotated[
-        str | None, typer.Option(help="day after the last, UTC; by default the last closed day counts")
-    ] = None,
+    end: EndOption = None,
     cuts: Annotated[int | None, typer.Option(min=1, help="at how many bars to cut; by default at every one")] = None,
     feed: FeedOption = None,  # noqa: ARG001 its callback does it
 ) -> None:
@@ -71,6 +78,7 @@ def lookahead(
 
 
 @app.command()
+@named_as_options()
 def parity(
     symbol: Annotated[str | None, typer.Option(help="by default all that are stored")] = None,
     interval: Annotated[str | None, typer.Option(help="by default all that strategies are at work on")] = None,

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from btc_pipeline.cli.options import as_options
 from btc_pipeline.storage.connection import Database
 from btc_pipeline_tests.cli.conftest import Run
 from btc_pipeline_tests.cli.files import lines, write
@@ -86,7 +87,7 @@ def test_account_options_reach_the_account(filled: Run) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ((*ORDER, "--strategy", "mb"), "strategy 'mb' is unknown: did you mean ma"),
+        ((*ORDER, "--strategy", "mb"), "--strategy 'mb' is unknown: did you mean ma"),
         ((*ORDER, "--param", "period=6"), "--param period is given twice."),
         ((*SYMBOL, "--start", "2016-01-01", "--param", "period"), "--param 'period' is not NAME=NUMBER"),
         ((*SYMBOL, "--start", "2016-01-01", "--param", "period=x"), "--param 'period=x': 'x' is not a number."),
@@ -98,21 +99,64 @@ def test_account_options_reach_the_account(filled: Run) -> None:
             (*SYMBOL, "--start", "2016-01-01", "--strategy", "ma", "--param", "perid=5"),
             "strategy ma: parameter 'perid'",
         ),
-        ((*ORDER, "--end", "2015-01-01"), "start 2016-01-01 is not before end 2015-01-01"),
-        ((*ORDER, "--start", "1.1.2016"), "start '1.1.2016' is not a date: write 2016-01-31"),
-        ((*ORDER, "--capital", "0"), "capital 0.0 is not valid"),
-        ((*ORDER, "--leverage", "50"), "leverage 50.0 is not valid: it is above 0 to 40."),
-        ((*ORDER, "--direction", "up"), "direction 'up' is not valid"),
+        (
+            (*ORDER, "--end", "2015-01-01"),
+            "--start 2016-01-01 is not before --end 2015-01-01: the end is the day after the last.",
+        ),
+        ((*ORDER, "--start", "1.1.2016"), "--start '1.1.2016' is not a date: write 2016-01-31"),
+        ((*ORDER, "--capital", "0"), "--capital 0.0 is not valid"),
+        ((*ORDER, "--leverage", "50"), "--leverage 50.0 is not valid: it is above 0 to 40."),
+        ((*ORDER, "--size", "2"), "--size 2 is above --leverage 1: raise --leverage (at most 40)."),
+        ((*ORDER, "--size", "1", "--notional", "9"), "--notional 9 and --size 1 exclude each other: give one of them."),
+        (
+            (*ORDER, "--notional", "20000"),
+            "--notional 20000 is above --leverage 1 x --capital 10000: use 10000 at most, or raise --leverage (at ",
+        ),
+        ((*ORDER, "--fee-bps", "-1"), "--fee-bps -1.0 is not valid: it is 0 to 1000."),
+        ((*ORDER, "--slippage-bps", "nan"), "--slippage-bps nan is not valid: it is 0 to 1000."),
+        ((*ORDER, "--interval", "38x"), "--interval '38x' is unknown"),
+        ((*ORDER, "--direction", "up"), "--direction 'up' is not valid"),
         (
             (*SYMBOL, "--start", "2017-01-01"),
-            "start 2017-01-01: BTCUSD.BITFINEX has no minutes from then on; there are ",
+            "--start 2017-01-01: BTCUSD.BITFINEX has no minutes from then on; there are ",
         ),
-        (("--start", "2016-01-01"), "symbol 'BTC' has no data here"),
+        (("--start", "2016-01-01"), "--symbol 'BTC' has no data here"),
     ],
 )
 def test_a_mistake_is_one_line_and_nothing_is_stored(filled: Run, options: tuple[str, ...], words: str) -> None:
     assert filled("backtest", *options).mistake.startswith(words)
     assert stored(filled, "backtests", "list") == []
+
+
+def test_an_exit_of_0_is_none(filled: Run) -> None:
+    none = stored(filled, "backtest", *ORDER, "--stop", "0", "--target", "0", "--trailing", "0")
+    assert stored(filled, "backtest", *ORDER)["id"] == none["id"]
+    assert [none["configuration"][name] for name in ("stop", "target", "trailing")] == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        ("stop 2.0 is not valid: it is above 0 to 1.", "--stop 2.0 is not valid: it is above 0 to 1."),
+        ("strategy mine: size 7 is not valid: use 1 to 5.", "strategy mine: size 7 is not valid: use 1 to 5."),
+        ("strategy ma: parameter 'perid' is unknown", "strategy ma: parameter 'perid' is unknown"),
+        ("walk-forward over 20 days: sharpe", "--walk-forward over 20 days: sharpe"),
+        ("capital 'x' is not a number. end 5 is not a date", "--capital 'x' is not a number. --end 5 is not a date"),
+        ("the stop of the strategy is its own", "the stop of the strategy is its own"),
+    ],
+)
+def test_messages_name_options_where_they_name_fields(message: str, words: str) -> None:
+    assert as_options(message) == words
+
+
+@pytest.mark.parametrize("command", [("backtest",), ("sweep",), ("verify", "lookahead")])
+def test_help_says_defaults_in_words(run: Run, command: tuple[str, ...]) -> None:
+    shown = " ".join(run(*command, "--help", COLUMNS="200").out.split())
+    assert "[default: (" not in shown
+    assert "<str>" not in shown
+    if command != ("verify", "lookahead"):
+        for words in ("10000 by default", "0: none; by default the strategy's own", "by default of the venue's table"):
+            assert words in shown
 
 
 def test_stored_runs_are_shown_compared_written_and_deleted(filled: Run, tmp_path: Path, database: Database) -> None:

@@ -59,10 +59,10 @@ def test_a_leak_is_shown_with_both_values_and_exit_code_1(filled: Run) -> None:
 
 def test_mistakes_are_said_in_a_line(filled: Run) -> None:
     for wrong, words in (
-        (("--strategy", "peekin"), "strategy 'peekin' is unknown"),
+        (("--strategy", "peekin"), "--strategy 'peekin' is unknown"),
         (("--strategy", "ma", "--param", "period=4"), "period"),
-        (("--strategy", "ma", "--interval", "38x"), "interval '38x' is unknown"),
-        (("--strategy", "ma", "--start", "2020-01-01"), "has no minutes"),
+        (("--strategy", "ma", "--interval", "38x"), "--interval '38x' is unknown"),
+        (("--strategy", "ma", "--start", "2020-01-01"), "--start 2020-01-01: BTCUSD.BITFINEX has no minutes"),
     ):
         ended = filled("verify", "lookahead", *SYMBOL, *wrong)
         assert ended.code == 2, ended
