@@ -45,7 +45,7 @@ def list_runs(
 
 @app.command()
 def show(run: RunId, as_json: JsonFlag = False) -> None:
-    """A run's report."""
+    """A run's report; of a failed one its words, with exit code 1."""
     from btc_pipeline.cli.backtest_report import print_run
     from btc_pipeline.storage.backtests import read_last_trades, read_run
 
@@ -55,6 +55,8 @@ def show(run: RunId, as_json: JsonFlag = False) -> None:
         _print_json(asdict(found))
     else:
         print_run(found, read_last_trades(database, found.id, LAST_TRADES), from_store=False)
+    if found.status == "failed":
+        raise typer.Exit(1)
 
 
 @app.command()

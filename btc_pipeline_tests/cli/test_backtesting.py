@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from btc_pipeline.cli.options import as_options
+from btc_pipeline.storage.backtests import NewRun, add_run, fail_run
 from btc_pipeline.storage.connection import Database
 from btc_pipeline_tests.cli.conftest import Run
 from btc_pipeline_tests.cli.files import lines, write
@@ -126,6 +127,21 @@ def test_account_options_reach_the_account(filled: Run) -> None:
 def test_a_mistake_is_one_line_and_nothing_is_stored(filled: Run, options: tuple[str, ...], words: str) -> None:
     assert filled("backtest", *options).mistake.startswith(words)
     assert stored(filled, "backtests", "list") == []
+
+
+def test_a_failed_run_is_shown_with_its_words_and_exit_code_1(filled: Run, database: Database) -> None:
+    with database.rows() as connection:
+        run = add_run(
+            connection, NewRun("BTCUSD.BITFINEX", "37m", "ma", stored(filled, "backtest", *ORDER)["configuration"])
+        )
+    waiting = filled("backtests", "show", run)
+    assert (waiting.code, waiting.out.splitlines()[-1]) == (0, "  queued")
+    fail_run(database, run, "the venue has no such day")
+    failed = filled("backtests", "show", run)
+    assert failed.code == 1
+    assert failed.out.splitlines()[-2:] == ["  failed", "  the venue has no such day"]
+    told = filled("backtests", "show", run, "--json")
+    assert (told.code, json.loads(told.out)["message"]) == (1, "the venue has no such day")
 
 
 def test_an_exit_of_0_is_none(filled: Run) -> None:
