@@ -76,8 +76,9 @@ def _best(result: SweepResult, top: int) -> Table:
 
 
 def _windows(result: SweepResult) -> Table:
-    walked, rank = result.walk_forward, result.prepared.request.rank
+    walked, asked, rank = result.walk_forward, result.prepared.request.walk_forward, result.prepared.request.rank
     assert walked is not None  # noqa: S101 asked by the caller
+    assert asked is not None  # noqa: S101 there is none without the other
     names = list(dict.fromkeys((rank, *BESIDE)))
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("walk-forward: chosen on")
@@ -87,10 +88,12 @@ def _windows(result: SweepResult) -> Table:
     for name in names:
         table.add_column(f"out-of-sample\n{name.replace('_', ' ')}", justify="right")
     for window in walked.windows:
+        days = window.split.test
+        fewer = "" if len(days) == asked[1] else f" ({len(days)} of {asked[1]} days)"
         chosen = "none" if window.chosen is None else _words(result.prepared.grid.sets[window.chosen])
         table.add_row(
             _span(window.split.train),
-            _span(window.split.test),
+            f"{_span(days)}{fewer}",
             chosen,
             shown(rank, _told(window.train[column_of(rank)])),
             *(shown(name, _told(window.test[column_of(name)])) for name in names),
@@ -128,6 +131,7 @@ def to_json(result: SweepResult) -> str:
                 {
                     "train": _dates(window.split.train),
                     "test": _dates(window.split.test),
+                    "test_days": len(window.split.test),
                     "parameters": None if window.chosen is None else dict(prepared.grid.sets[window.chosen]),
                     "in_sample": _named(window.train),
                     "out_of_sample": _named(window.test),

@@ -124,6 +124,12 @@ class SweepResult:
         ranked = self.whole if self.in_sample is None else self.in_sample
         if np.isnan(ranked[:, column_of(self.prepared.request.rank)]).all():
             told.append(f"{self.prepared.request.rank} is undefined for every set: they stand in the grid's order.")
+        if self.walk_forward is not None and self.prepared.request.walk_forward is not None:
+            last, asked = len(self.walk_forward.windows[-1].split.test), self.prepared.request.walk_forward[1]
+            if last < asked:
+                told.append(
+                    f"The last walk-forward window trades {last} days instead of {asked}: the range ends there."
+                )
         if grid.refused:
             told.append(f"{grid.refused:,} combinations are left out, as the strategy asks for: {grid.refusal}")
         return told

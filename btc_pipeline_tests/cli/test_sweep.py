@@ -95,6 +95,23 @@ def test_walk_forward_and_files(world: None, cross: None, run: Run, tmp_path: Pa
             assert value == by_pair.get((line[0], slow), "")
 
 
+def test_a_last_window_of_fewer_days_is_said(world: None, run: Run) -> None:
+    what = ("sweep", *WHAT, "--param", "period=5,9", "--rank", "total_return", "--walk-forward")
+    note = "The last walk-forward window trades 6 days instead of 12: the range ends there."
+    ended = run(*what, "20d/12d")
+    assert f"note {note}" in ended.out
+    _, *traded = [line for line in ended.out.splitlines() if "period=" in line]
+    assert ["2016-02-14 to 2016-02-20 (6 of 12 days)" in line for line in traded] == [False, False, True]
+    found = json.loads(run(*what, "20d/12d", "--json").out)
+    assert note in found["head"]
+    assert [window["test_days"] for window in found["walk_forward"]["windows"]] == [12, 12, 6]
+    only = json.loads(run(*what, "20d/60d", "--json").out)
+    assert "The last walk-forward window trades 30 days instead of 60: the range ends there." in only["head"]
+    even = run(*what, "20d/10d").out
+    assert "instead of" not in even
+    assert "days)" not in even
+
+
 def test_without_room_for_a_split_the_head_says_so(world: None, run: Run) -> None:
     ended = run(
         "sweep", "--symbol", SYMBOL, "--start", "2016-01-02", "--end", "2016-01-03", "--param", "period=5..9",
