@@ -14,7 +14,7 @@ from btc_pipeline.backtest.fees import fee_steps
 from btc_pipeline.backtest.market_data import NO_FUNDING, MarketData
 from btc_pipeline.market.candles import Float64Array
 from btc_pipeline.market.intervals import Int64Array
-from btc_pipeline.strategies.base import FLAT, LONG, SHORT, Direction, TargetArray
+from btc_pipeline.strategies.base import TargetArray
 
 ENGINE_VERSION: Final = 1
 """Goes into every run's key: raised when the same inputs may give another result."""
@@ -126,16 +126,7 @@ def simulate(data: MarketData, targets: TargetArray, account: Account, *, slippa
         ValueError: there is not one target for every bar.
     """
     workspace = Workspace(data)
-    return workspace.outcome(workspace.run(admitted(targets, account.direction), account, slippage_bps))
-
-
-def admitted(targets: TargetArray, direction: Direction) -> TargetArray:
-    """Targets on a side that the account may not take become flat."""
-    if direction is Direction.BOTH:
-        return targets
-    found = targets.copy()
-    found[targets == (SHORT if direction is Direction.LONG else LONG)] = FLAT
-    return found
+    return workspace.outcome(workspace.run(account.direction.admitted(targets), account, slippage_bps))
 
 
 class Workspace:
@@ -151,9 +142,11 @@ class Workspace:
         funding = data.funding or NO_FUNDING
         self._data = data
         self._kernel = kernel
-        self._bars = _compiled_for(bars.time, bars.close_time, bars.open, bars.high, bars.low, bars.close)
+        extremes = np.array([bars.low.min(), bars.high.max()] if n else [0.0, 0.0])
+        self._bars = _compiled_for(bars.time, bars.close_time, bars.open, bars.high, bars.low, bars.close, extremes)
         self._minutes: tuple[Int64Array | Float64Array, ...] = (_NO_MINUTES, *(_NO_PRICES,) * 3, _NO_MINUTES)
-        self._days = _compiled_for(data.midnight, data.mark, funding.time, funding.rate)
+        midnight_bar, funding_bar = (np.searchsorted(bars.close_time, time) for time in (data.midnight, funding.time))
+        self._days = _compiled_for(data.midnight, midnight_bar, data.mark, funding.time, funding_bar, funding.rate)
         self.trades = np.zeros((n, kernel.TRADE_COLUMNS))
         self.cancelled = np.zeros((n, 2), np.int64)
         self.equity = np.zeros(len(data.days) + 1)
@@ -162,7 +155,7 @@ class Workspace:
         """Simulates; gives the totals by the names of `kernel`.
 
         Args:
-            targets: int8[n], on sides that the account may take (`admitted`).
+            targets: int8[n], on sides that the account may take (`Direction.admitted`).
             slippage_bps: another than the account's.
 
         Raises:

@@ -48,6 +48,7 @@ def simulate(
     high,
     low,
     close,
+    extremes,
     target,
     minute_time,
     minute_open,
@@ -55,8 +56,10 @@ def simulate(
     minute_low,
     minute_first,
     midnight,
+    midnight_bar,
     mark,
     funding_time,
+    funding_bar,
     funding_rate,
     fee_from,
     fee_rate,
@@ -70,11 +73,13 @@ def simulate(
     Args:
         opened, closed: int64[n], open and close times in epoch minutes.
         open_, high, low, close: float64[n].
+        extremes: float64[2], the lowest and the highest price of all bars.
         target: int8[n], wanted at each close: -1, 0, 1 or NO_OPINION.
         minute_time, minute_open, minute_high, minute_low: int64[m], float64[m] three times, the minutes of all bars.
         minute_first: int64[n + 1], the row of each bar's first minute; empty where no minutes are given.
         midnight, mark: int64[d], float64[d], when equity is sampled, and the last price by then.
         funding_time, funding_rate: int64[f], float64[f], what a long position pays of its value, and when.
+        midnight_bar, funding_bar: int64[d], int64[f], the first bar that closes then or later; n for none.
         fee_from, fee_rate: int64[k], float64[k], fractions of a fill's value, and since when.
         settings: float64[11], see the names above; 0 where a limit or exit is not used.
         trades: float64[n, 12], filled: every trade has a bar of its own that it began in.
@@ -99,31 +104,33 @@ def simulate(
         while due < len(funding_time) and funding_time[due] <= opened[0]:
             due += 1
     next_event = _next_event(day, due, midnight, funding_time)
-    passed = 0
-    for bar in range(n):
-        if bar < passed:
-            continue
-        if not (pending or relevel):
-            # Bars at which nothing can happen: most bars of most runs. Calls cost more than they do.
-            at = bar
-            if side == 0:
-                kept = 0 if blocked == NOTHING_BLOCKED else blocked
-                while at < n and closed[at] < next_event and (target[at] == kept or target[at] == NO_OPINION):
-                    at += 1
-            elif trailing == 0.0:
+    bar = -1
+    while bar + 1 < n:
+        bar += 1
+        if not (pending or relevel or (side != 0 and trailing > 0.0)):
+            # Most bars of most runs: nothing happens but midnights.
+            first = bar
+            kept = side if side != 0 else (0 if blocked == NOTHING_BLOCKED else blocked)
+            above, below = 0.0, 0.0
+            if side != 0:
                 above, below = (max(liquid, stopped), reached) if side > 0 else (reached, min(liquid, stopped))
-                while (
-                    at < n
-                    and closed[at] < next_event
-                    and low[at] > above
-                    and high[at] < below
-                    and (target[at] == side or target[at] == NO_OPINION)
-                ):
-                    at += 1
-                totals[BARS_HELD] += at - bar
-            if at > bar:
-                passed, last_open = at, open_[at - 1]
-                continue
+            watched = side != 0 and not (extremes[0] > above and extremes[1] < below)
+            edge = funding_bar[due] if due < len(funding_time) else n
+            bar = _first_not_quiet(bar, edge, kept, target, watched, above, below, high, low)
+            if bar < edge and not (watched and (low[bar] <= above or high[bar] >= below)):
+                # Only its target is news.
+                pending, desired, blocked = target[bar] != side, int(target[bar]), NOTHING_BLOCKED
+                bar += 1
+            while day < len(midnight) and midnight_bar[day] < bar:
+                equity[day + 1] = _worth(side, quantity, entry, cash, mark[day])
+                day += 1
+            if bar > first:
+                last_open = open_[bar - 1]
+                next_event = _next_event(day, due, midnight, funding_time)
+                if side != 0:
+                    totals[BARS_HELD] += bar - first
+            if bar == n:
+                break
         if next_event <= opened[bar]:
             cash, funded, day, due = _pass_time(
                 opened[bar], last_open, side, quantity, entry, cash, funded, day, due,
@@ -141,7 +148,7 @@ def simulate(
                 fee = _fee_at(opened[bar], fee_from, fee_rate)
                 if side != 0:
                     price = open_[bar] * (1.0 - side * slip)
-                    cash = _close(trades[count], totals, side, quantity, entry, price, fee, paid, funded, cash)
+                    cash = _close(trades, count, totals, side, quantity, entry, price, fee, paid, funded, cash)
                     trades[count, EXIT_TIME], trades[count, EXIT_BAR] = opened[bar], bar
                     trades[count, REASON] = SIGNAL
                     count += 1
@@ -155,9 +162,8 @@ def simulate(
                         cash -= paid
                         totals[TURNOVER] += quantity * price
                         totals[FEES_PAID] += paid
-                        row = trades[count]
-                        row[ENTRY_TIME], row[SIDE], row[QUANTITY] = opened[bar], side, quantity
-                        row[ENTRY_PRICE], row[ENTRY_BAR] = entry, bar
+                        trades[count, ENTRY_TIME], trades[count, ENTRY_BAR] = opened[bar], bar
+                        trades[count, SIDE], trades[count, QUANTITY], trades[count, ENTRY_PRICE] = side, quantity, entry
                         stopped, reached = fixed_levels(side, entry, settings[STOP_AT], settings[TARGET_AT])
                         relevel = True
                     else:
@@ -195,7 +201,7 @@ def simulate(
         if exit_time != FAR:
             price = exit_price * (1.0 - side * slip)
             fee = _fee_at(exit_time, fee_from, fee_rate)
-            cash = _close(trades[count], totals, side, quantity, entry, price, fee, paid, funded, cash)
+            cash = _close(trades, count, totals, side, quantity, entry, price, fee, paid, funded, cash)
             trades[count, EXIT_TIME], trades[count, EXIT_BAR] = exit_time, bar
             trades[count, REASON] = reason
             count += 1
@@ -212,13 +218,35 @@ def simulate(
             midnight, mark, funding_time, funding_rate, equity, totals,
         )  # fmt: skip
     if side != 0:
-        row = trades[count]
-        row[EXIT_TIME], row[EXIT_PRICE], row[FEES], row[FUNDING] = closed[n - 1], close[n - 1], paid, funded
-        row[PROFIT] = side * quantity * (close[n - 1] - entry) - paid - funded
-        row[REASON], row[EXIT_BAR] = OPEN, n - 1
+        trades[count, EXIT_TIME], trades[count, EXIT_BAR], trades[count, REASON] = closed[n - 1], n - 1, OPEN
+        trades[count, EXIT_PRICE], trades[count, FEES], trades[count, FUNDING] = close[n - 1], paid, funded
+        trades[count, PROFIT] = side * quantity * (close[n - 1] - entry) - paid - funded
         count += 1
     totals[TRADES], totals[CANCELLED] = count, refused
     return totals
+
+
+@compiled
+def _first_not_quiet(bar, end, kept, target, watched, above, below, high, low):
+    """The first bar from `bar` on, or `end`, whose target is neither `kept` nor NO_OPINION, or whose prices reach one
+    of two levels where they are watched.
+    """
+    if watched:
+        while (
+            bar < end and low[bar] > above and high[bar] < below and (target[bar] == kept or target[bar] == NO_OPINION)
+        ):
+            bar += 1
+    else:
+        while bar < end and (target[bar] == kept or target[bar] == NO_OPINION):
+            bar += 1
+    return bar
+
+
+@compiled
+def _worth(side, quantity, entry, cash, price):
+    """What an account is worth at a price: what is lost beyond it is the venue's."""
+    # Without a position the price must not count: before the first trade there is none.
+    return max(cash + side * quantity * (price - entry) if side != 0 else cash, 0.0)
 
 
 @compiled
@@ -267,10 +295,7 @@ def _pass_time(
                 totals[FUNDING_PAID] += payment
             due += 1
         else:
-            # Without a position the mark must not count: before the first trade there is none.
-            worth = cash + side * quantity * (mark[day] - entry) if side != 0 else cash
-            # What is lost beyond the account is the venue's.
-            equity[day + 1] = max(worth, 0.0)
+            equity[day + 1] = _worth(side, quantity, entry, cash, mark[day])
             day += 1
 
 
@@ -293,7 +318,7 @@ def _value(settings, cash, fee):
 
 
 @compiled
-def _close(row, totals, side, quantity, entry, price, fee, paid, funded, cash):
+def _close(trades, count, totals, side, quantity, entry, price, fee, paid, funded, cash):
     """Closes a position at a price with slippage: writes its costs and profit, and gives the cash behind it."""
     cost = quantity * price * fee
     gross = side * quantity * (price - entry)
@@ -305,5 +330,6 @@ def _close(row, totals, side, quantity, entry, price, fee, paid, funded, cash):
         cash = 0.0
     totals[TURNOVER] += quantity * price
     totals[FEES_PAID] += cost
-    row[EXIT_PRICE], row[FEES], row[FUNDING], row[PROFIT] = price, paid + cost, funded, profit
+    trades[count, EXIT_PRICE], trades[count, FEES] = price, paid + cost
+    trades[count, FUNDING], trades[count, PROFIT] = funded, profit
     return cash

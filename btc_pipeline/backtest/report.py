@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from btc_pipeline.backtest.account import Account
-from btc_pipeline.backtest.engine import CancelReason, Outcome, Workspace, admitted
+from btc_pipeline.backtest.engine import CancelReason, Outcome, Workspace
 from btc_pipeline.backtest.market_data import MarketData
 from btc_pipeline.market.candles import Float64Array
 from btc_pipeline.market.intervals import MINUTES_PER_DAY, Int64Array
@@ -101,7 +101,7 @@ def backtest(data: MarketData, targets: TargetArray, account: Account) -> Report
     from btc_pipeline.backtest.metrics import metrics_of, monthly_returns
 
     workspace = Workspace(data)
-    wanted = admitted(targets, account.direction)
+    wanted = account.direction.admitted(targets)
     totals = workspace.run(wanted, account)
     outcome, metrics = workspace.outcome(totals), metrics_of(workspace.figures(totals))
     stress = metrics

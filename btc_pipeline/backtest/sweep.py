@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from btc_pipeline.backtest.account import Account
-from btc_pipeline.backtest.engine import Workspace, admitted
+from btc_pipeline.backtest.engine import Workspace
 from btc_pipeline.backtest.history import History
 from btc_pipeline.errors import UnknownNameError
 from btc_pipeline.indicators.memo import sharing
@@ -63,7 +63,7 @@ def sweep(
                 for at in chunk:
                     one = StrategyOnInterval(strategy, parameters[at], history.interval)
                     targets = one.targets(history.frames, history.warm_bars)
-                    table[at] = workspace.measure(admitted(targets[len(targets) - n :], account.direction), account)
+                    table[at] = workspace.measure(account.direction.admitted(targets[len(targets) - n :]), account)
                 with one_at_a_time:
                     progress(len(chunk))
 

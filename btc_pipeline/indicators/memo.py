@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 import numpy as np
+from numpy.typing import DTypeLike, NDArray
 
 from btc_pipeline.market.candles import Candles
-from btc_pipeline.market.intervals import Int64Array
 
 T = TypeVar("T")
 
@@ -28,7 +28,7 @@ class _Memo:
     kept: dict[Hashable, tuple[Candles, Any]] = field(default_factory=dict)
     latest: OrderedDict[Hashable, tuple[Candles, Any, int]] = field(default_factory=OrderedDict)
     bytes: int = 0
-    scratch: dict[Hashable, Int64Array] = field(default_factory=dict)
+    scratch: dict[Hashable, NDArray[Any]] = field(default_factory=dict)
 
 
 _memo: Final[ContextVar[_Memo | None]] = ContextVar("memo", default=None)
@@ -79,14 +79,15 @@ def remembered_lately(bars: Candles, name: Hashable, compute: Callable[[], T], s
     return found
 
 
-def scratch(name: Hashable, n: int) -> Int64Array:
-    """An array of n integers to compute in, whatever is in it; within `sharing()` the same one for a name.
+def scratch(name: str, n: int, dtype: DTypeLike) -> NDArray[Any]:
+    """An array of n to compute in, whatever is in it; within `sharing()` the same one for a name and a dtype.
 
     Fresh pages from the system cost more than what is computed in them.
     """
     memo = _memo.get()
     if memo is None:
-        return np.empty(n, np.int64)
-    if name not in memo.scratch or len(memo.scratch[name]) < n:
-        memo.scratch[name] = np.empty(n, np.int64)
-    return memo.scratch[name][:n]
+        return np.empty(n, dtype)
+    key = (name, dtype)
+    if key not in memo.scratch or len(memo.scratch[key]) < n:
+        memo.scratch[key] = np.empty(n, dtype)
+    return memo.scratch[key][:n]

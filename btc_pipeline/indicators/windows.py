@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from btc_pipeline.indicators.memo import remembered, scratch
+from btc_pipeline.indicators.memo import remembered, remembered_lately, scratch
 from btc_pipeline.market.candles import BoolArray, Candles, Float64Array
 from btc_pipeline.market.intervals import Int64Array
 
@@ -58,7 +58,7 @@ def full_windows(bars: Candles, window: int) -> BoolArray:
     """Where the last `window` bars hold, bool[n]: where an indicator whose warm-up is its window has a value."""
     allowed = max(LEAST_SLACK, window // SLACK_DIVISOR)
     longest = remembered(bars, ("longest", allowed), lambda: _longest(bars, allowed))
-    return longest >= window
+    return remembered_lately(bars, ("full", window), lambda: longest >= window, lambda full: full.nbytes)
 
 
 def has_window(bars: Candles, window: int, warm_up: int) -> BoolArray:
@@ -110,15 +110,17 @@ def lookback_slots(window: int) -> int:
 def close_against_mean(bars: Candles, length: int) -> NDArray[np.int8]:
     """The sign of close - mean of the last `length` closes, int8[n]; the first length - 1 are 0 and mean nothing.
 
-    Exact: that of close * length - sum in integers.
+    Exact: that of close * length - sum in integers, of 32 bits where the closes lie close enough together.
     """
-    ticks, total = _close_totals(bars)
-    side = np.zeros(len(ticks), np.int8)
-    n = max(len(ticks) - length + 1, 0)
+    side = np.zeros(len(bars), np.int8)
+    n = max(len(bars) - length + 1, 0)
     if n:
-        scaled = np.multiply(ticks[length - 1 :], length, out=scratch("scaled", n))
-        sums = np.subtract(total[length:], total[:n], out=scratch("sums", n))
-        np.subtract((scaled > sums).view(np.int8), (scaled < sums).view(np.int8), out=side[length - 1 :])
+        ticks, total = _totals_to_compare(bars, length)
+        # Each step may wrap; what they come to does not.
+        difference = np.multiply(ticks[length - 1 :], length, out=scratch("difference", n, ticks.dtype))
+        difference -= total[length:]
+        difference += total[:n]
+        side[length - 1 :] = np.sign(difference, out=difference)
     return side
 
 
@@ -137,6 +139,26 @@ def _close_totals(bars: Candles) -> tuple[Int64Array, Int64Array]:
     return ticks, remembered(bars, "close_total", lambda: _running_total(ticks))
 
 
+def _totals_to_compare(bars: Candles, length: int) -> tuple[NDArray[np.signedinteger], NDArray[np.signedinteger]]:
+    """As `_close_totals`, but above the lowest close, in the largest step that all are multiples of, and of 32 bits if
+    these are enough for the difference of a close times `length` and a sum of so many.
+    """
+
+    def steps() -> tuple[Int64Array, int]:
+        ticks, _ = _close_totals(bars)
+        offsets = ticks - ticks.min()
+        found = offsets // max(int(np.gcd.reduce(offsets)), 1)
+        return found, int(found.max())
+
+    def narrow() -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        return found.astype(np.int32), _running_total(found).astype(np.int32)
+
+    found, most = remembered(bars, "close_steps", steps)
+    if most * length < 1 << 31:
+        return remembered(bars, "close_totals_narrow", narrow)
+    return found, remembered(bars, "close_totals_wide", lambda: _running_total(found))
+
+
 def _running_total(ticks: Int64Array) -> Int64Array:
     return np.concatenate((np.zeros(1, np.int64), np.cumsum(ticks, dtype=np.int64)))
 
@@ -150,7 +172,7 @@ def _differences(total: Int64Array, length: int, out: Int64Array) -> Int64Array:
 
 def trailing_close_mean(bars: Candles, length: int) -> Float64Array:
     """The mean of the last `length` closes, float64[n], as `trailing_mean`."""
-    sums = _differences(_close_totals(bars)[1], length, out=scratch("sums", len(bars)))
+    sums = _differences(_close_totals(bars)[1], length, out=scratch("sums", len(bars), np.int64))
     return sums / float(length * 10**bars.scale.price)
 
 

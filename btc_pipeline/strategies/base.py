@@ -27,11 +27,19 @@ Parameters = Mapping[str, int | float]
 
 
 class Direction(StrEnum):
-    """Which sides a strategy may take; a target on the other side becomes flat."""
+    """Which sides a strategy, or an account, may take; a target on the other side becomes flat."""
 
     LONG = "long"
     SHORT = "short"
     BOTH = "both"
+
+    def admitted(self, targets: TargetArray) -> TargetArray:
+        """A copy of targets, int8[n], in which those on a side that it does not take are flat."""
+        if self is Direction.BOTH:
+            return targets.copy()
+        taken = targets != (SHORT if self is Direction.LONG else LONG)
+        admitted: TargetArray = targets * taken.view(np.int8)
+        return admitted
 
 
 @dataclass(frozen=True, slots=True)

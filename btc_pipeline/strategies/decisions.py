@@ -26,7 +26,6 @@ from btc_pipeline.strategies.base import (
     LONG,
     NO_OPINION,
     SHORT,
-    Direction,
     Input,
     Opinions,
     Parameters,
@@ -165,13 +164,12 @@ class StrategyOnInterval:
         return np.concatenate((before, self._targets(warmed.frames)[both.warm :]))
 
     def _targets(self, frames: Mapping[Interval, Candles]) -> TargetArray:
-        bars = frames[self.interval]
-        wanted = self.strategy.targets(View(bars, LazyInputs(bars, frames, self.specs())), self.parameters)
+        bars, specs = frames[self.interval], self.specs()
+        wanted = self.strategy.targets(View(bars, LazyInputs(bars, frames, specs)), self.parameters)
         if len(wanted) != len(bars):
             raise UserError(f"strategy {self.strategy.name!r} answered for {len(wanted)} bars instead of {len(bars)}.")
-        target = self._on_its_side(wanted)
-        refused = ~bars.usable
-        specs = self.specs()
+        target = self.strategy.direction.admitted(wanted)
+        target[remembered(bars, "unusable", lambda: np.flatnonzero(~bars.usable))] = NO_OPINION
         for name, given in self.strategy.inputs(self.parameters).items():
             if given.required:
                 spec, interval = specs[name]
@@ -179,10 +177,9 @@ class StrategyOnInterval:
                 if interval != self.interval:
                     at, seen = last_closed(frames[interval], bars)
                     present = seen & present[at] if len(present) else seen
-                refused |= ~present
+                np.copyto(target, NO_OPINION, where=~present)
         if self.strategy.lookback:
-            refused |= ~full_windows(bars, self.strategy.lookback + 1)
-        target[refused] = NO_OPINION
+            np.copyto(target, NO_OPINION, where=~full_windows(bars, self.strategy.lookback + 1))
         return target
 
     def _judged(self, frames: Mapping[Interval, Candles], warm_bars: WarmBars | None) -> Judged:
@@ -280,18 +277,11 @@ class StrategyOnInterval:
         bars = frames[self.interval]
         return {name: seen_at(bars, frames, spec, interval) for name, (spec, interval) in self.specs().items()}
 
-    def _on_its_side(self, target: TargetArray) -> TargetArray:
-        """A copy in which a target on a side that the strategy does not declare is flat."""
-        found = target.copy()
-        if self.strategy.direction is not Direction.BOTH:
-            found[target == (SHORT if self.strategy.direction is Direction.LONG else LONG)] = FLAT
-        return found
-
     def _admissible(
         self, opinions: Opinions, bars: Candles, series: Mapping[str, Mapping[str, Series]]
     ) -> tuple[TargetArray, Float64Array, list[tuple[BoolArray, str]]]:
         """No opinion where a bar is not usable or what the strategy needs is not there; the declared direction only."""
-        target = self._on_its_side(opinions.target)
+        target = self.strategy.direction.admitted(opinions.target)
         refusals = [(~bars.usable, "bar is not usable: too many minutes missing, or its closing minute")]
         if self.strategy.lookback:
             short = ~full_windows(bars, self.strategy.lookback + 1)

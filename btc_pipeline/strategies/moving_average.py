@@ -32,7 +32,7 @@ class MovingAverage(Strategy):
 
     def targets(self, view: View, p: Parameters) -> TargetArray:
         target = sma_side(view.bars, int(p["period"]))
-        target[target == 0] = NO_OPINION
+        np.copyto(target, NO_OPINION, where=target == 0)
         return target
 
     def decide(self, view: View, p: Parameters) -> Opinions:

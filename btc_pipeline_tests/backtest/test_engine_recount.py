@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 import pytest
 
-from btc_pipeline.backtest.engine import admitted, simulate
+from btc_pipeline.backtest.engine import simulate
 from btc_pipeline.backtest.market_data import MarketData, Minutes, marks_of
 from btc_pipeline.backtest.report import backtest
 from btc_pipeline.market.candles import Candles
@@ -101,7 +101,7 @@ def test_runs_equal_the_recount(period, case, funded):
 
     with localcontext(prec=40):
         told = [] if funding is None else zip(funding.time.tolist(), map(exact, funding.rate.tolist()), strict=True)
-        wanted = admitted(np.array(moving_average_targets(period), np.int8), account.direction).tolist()
+        wanted = account.direction.admitted(np.array(moving_average_targets(period), np.int8)).tolist()
         books = Recount(account).run(file_bars(), file_minutes(), wanted, DAYS, told)
         assert_same(report.outcome, books, money)
         expected = recount_metrics(books, len(file_bars()))

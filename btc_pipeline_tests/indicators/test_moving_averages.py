@@ -7,6 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from btc_pipeline.errors import UserError
 from btc_pipeline.indicators.moving_averages import ema_window, macd_window, sma, sma_side
@@ -39,6 +40,25 @@ def test_the_side_is_the_sign_of_the_close_minus_the_exact_mean(bars):
     ticks, value = bars.close_ticks.tolist(), sma(bars, 9).value
     for t, side in enumerate(sma_side(bars, 9).tolist()):
         apart = 0 if np.isnan(value[t]) else ticks[t] - Fraction(sum(ticks[t - 8 : t + 1]), 9)
+        assert side == (apart > 0) - (apart < 0)
+
+
+@st.composite
+def spread_closes(draw):
+    """A length, and closes whose spread times the length lies around 2**31, in steps of more than one tick."""
+    length, step = draw(st.integers(2, 40)), draw(st.sampled_from([1, 7, 1_000_000]))
+    most = max(2**31 // length + draw(st.integers(-2, 2)), 1) * draw(st.sampled_from([1, 2, 100]))
+    found = draw(st.lists(st.sampled_from([0, 1, most - 1, most]), min_size=length, max_size=120))
+    lowest = draw(st.integers(1, 10**6))
+    return length, [lowest + step * one for one in found]
+
+
+@settings(deadline=None)
+@given(spread_closes())
+def test_the_side_is_exact_however_far_the_closes_lie_apart(given_closes):
+    length, ticks = given_closes
+    for t, side in enumerate(sma_side(closes(*ticks, scale=Scale(price=2, volume=2)), length).tolist()):
+        apart = 0 if t < length - 1 else ticks[t] * length - sum(ticks[t - length + 1 : t + 1])
         assert side == (apart > 0) - (apart < 0)
 
 
