@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    model_validator,
+)
 
 from api.schemas import Feed, Page
-from btc_pipeline.pipeline.backtest_request import BacktestRequest, Day
+from btc_pipeline.errors import UserError
+from btc_pipeline.pipeline.backtest_request import BacktestRequest, Day, parse_interval
+from btc_pipeline.problems import shown
+
+# "start 2016-02-01 is not before end 2016-01-05": what errors of a request call its days.
+_DAY: Final = re.compile(r"\b(start|end)(?= [0-9]{4}-[0-9]{2}-[0-9]{2}\b)")
 
 
 class BacktestOrder(BacktestRequest):
@@ -26,16 +41,35 @@ class BacktestOrder(BacktestRequest):
         validation_alias=AliasChoices("end_date", "end"),
         description="day after the last, UTC; by default the last closed day is the last",
     )
-    intervals: list[str] | None = Field(
+    intervals: list[Annotated[str, AfterValidator(parse_interval)]] | None = Field(
         None, min_length=1, max_length=50, description="a run each; instead of `interval`"
     )
+    _days: dict[str, str] = PrivateAttr({"start": "start_date", "end": "end_date"})
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _remember(cls, body: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """What the body calls its days."""
+        order = handler(body)
+        order._days = {name: name if name in body else alias for name, alias in order._days.items()}
+        return order
+
+    def in_its_words(self, error: UserError) -> UserError:
+        """An error of one of its requests, with the names of the body's own fields."""
+        words = _DAY.sub(lambda found: self._days[found[1]], str(error))
+        return type(error)(words, field=self._days.get(error.field or "", error.field))
 
     def requests(self) -> list[BacktestRequest]:
         """One an interval.
 
         Raises:
-            UserError: an interval is none.
+            UserError: the body has both `interval` and `intervals`.
         """
+        if self.intervals is not None and "interval" in self.model_fields_set:
+            raise UserError(
+                f"interval {self.interval} and intervals {shown(self.intervals)} are both given: use one of them.",
+                field="interval",
+            )
         given = self.model_dump(exclude={"intervals"}, exclude_unset=True) | {"start": self.start}
         names = [self.interval] if self.intervals is None else self.intervals
         found = [BacktestRequest.of({**given, "interval": name}) for name in names]

@@ -5,6 +5,7 @@ Belongs here: which exception becomes which status. Does not belong here: raisin
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Sequence
 from typing import Any, Final
@@ -12,11 +13,13 @@ from typing import Any, Final
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import AliasChoices, BaseModel
 from starlette.exceptions import HTTPException
 
 from api.labels import REPLAY_HEADERS
 from api.schemas import ErrorBody
 from btc_pipeline.errors import UnknownNameError, UserError
+from btc_pipeline.problems import sentence, shown
 
 log = logging.getLogger(__name__)
 
@@ -71,21 +74,39 @@ async def _user_error(_: Request, error: Exception) -> JSONResponse:
     return error_response(404 if isinstance(error, UnknownNameError) else 422, [(field, str(error))])
 
 
-async def _validation_error(_: Request, error: Exception) -> JSONResponse:
+async def _validation_error(request: Request, error: Exception) -> JSONResponse:
     problems = error.errors() if isinstance(error, RequestValidationError) else []
-    return error_response(422, [_sentence(problem) for problem in problems])
+    return error_response(422, [_problem(request, problem) for problem in problems])
 
 
-def _sentence(problem: dict[str, Any]) -> tuple[str, str]:
-    field = ".".join(str(part) for part in problem["loc"][1:])
-    if problem["type"] == "missing":
-        return field, f"{field} is required."
-    said = str(problem["msg"]).removeprefix("Value error, ").removeprefix("Input ")
-    if said.startswith(f"{field} "):
-        return field, said
-    if said.startswith("is "):
-        return field, f"{field} {problem['input']!r:.40} {said}."
-    return field, f"{field} {problem['input']!r:.40} is not valid: it {said[:1].lower()}{said[1:]}."
+def _problem(request: Request, problem: dict[str, Any]) -> tuple[str, str]:
+    """(field, message): a field by its path in the body, or a parameter by its name."""
+    where, *path = problem["loc"]
+    if where != "body":
+        return sentence({**problem, "loc": path})
+    model = request.scope["route"].dependant.body_params[0].field_info.annotation
+    if path and problem["type"] != "json_invalid":
+        return sentence({**problem, "loc": path}, names_of(model))
+    example = json.dumps(model.model_config.get("json_schema_extra", {}).get("example"))
+    if problem["type"] == "json_invalid":
+        said = f"is not JSON (character {path[0]}: {problem['ctx']['error']}): send an object"
+    elif problem["type"] == "missing":
+        said = "is required: send a JSON object"
+    elif isinstance(problem["input"], bytes):
+        # Nobody has parsed it: curl, for one, calls everything a form.
+        said = f"came as {request.headers.get('content-type', 'unknown')!r:.40}: send it as application/json"
+    else:
+        said = f"{shown(problem['input'])} is not an object: send one"
+    return "body", f"body {said}, such as {example}."
+
+
+def names_of(model: type[BaseModel]) -> list[str]:
+    """What a body may call the fields of a model."""
+    found = []
+    for name, field in model.model_fields.items():
+        alias = field.validation_alias
+        found += alias.choices if isinstance(alias, AliasChoices) else [alias or name]
+    return [str(name) for name in found]
 
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:

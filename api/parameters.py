@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from difflib import get_close_matches
 from enum import StrEnum
 from typing import Annotated, Any, Final
 
@@ -15,6 +14,7 @@ from fastapi import Query, Request
 
 from btc_pipeline.errors import UserError
 from btc_pipeline.market.intervals import Interval
+from btc_pipeline.problems import shown, unknown_name
 
 MAX_LIMIT: Final = 10_000
 EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -88,7 +88,7 @@ async def guard(request: Request) -> None:
     seen: set[str] = set()
     for name, value in request.query_params.multi_items():
         if name not in known:
-            raise UserError(_unknown_parameter(name, known), field=name[:40])
+            raise UserError(unknown_name("parameter", name, known), field=name[:40])
         if name in seen:
             raise UserError(f"{name} is given twice.", field=name)
         seen.add(name)
@@ -112,11 +112,11 @@ def parse_time(text: str | None, field: str) -> datetime | None:
             parsed = datetime.fromisoformat(_LOST_PLUS.sub(r"\1+\2", text))
             moment = parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
         except ValueError:
-            raise UserError(f"{field} {_shown(text)} is not a time: {_HOW}.", field=field) from None
+            raise UserError(f"{field} {shown(text)} is not a time: {_HOW}.", field=field) from None
         except OverflowError:
-            raise UserError(f"{field} {_shown(text)} is out of range: use a time {_RANGE}.", field=field) from None
+            raise UserError(f"{field} {shown(text)} is out of range: use a time {_RANGE}.", field=field) from None
     if not EARLIEST <= moment < LATEST:
-        raise UserError(f"{field} {_shown(text)} is out of range: use a time {_RANGE}.", field=field)
+        raise UserError(f"{field} {shown(text)} is out of range: use a time {_RANGE}.", field=field)
     return moment
 
 
@@ -166,13 +166,3 @@ def _parameters_of(route: Any) -> list[str]:
             waiting += dependant.dependencies
         known = route.known_query_parameters = list(dict.fromkeys(found))
     return known
-
-
-def _unknown_parameter(name: str, known: list[str]) -> str:
-    near = get_close_matches(name, known, n=1, cutoff=0.6)
-    hint = f"did you mean {near[0]}?" if near else f"use {', '.join(known)}." if known else "there are none here."
-    return f"parameter {_shown(name)} is unknown: {hint}"
-
-
-def _shown(text: str) -> str:
-    return repr(text if len(text) <= 40 else text[:40] + "...")

@@ -70,7 +70,10 @@ async def ask_for(context: ContextDependency, order: BacktestOrder) -> Response:
     A run that was made already, with nothing changed since, is given from the store (`from_store`). While Dagster is
     away the answer is 503, and nothing is stored.
     """
-    asked = [await orders.look(context, request) for request in order.requests()]
+    try:
+        asked = [await orders.look(context, request) for request in order.requests()]
+    except UserError as error:
+        raise order.in_its_words(error) from error
     group = uuid4()
     accepted = await orders.launch(context, [one for one in asked if one.done is None], group)
     rows = [

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Annotated, Any, Final, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from btc_pipeline.backtest.account import DEFAULT_CAPITAL, MOST_LEVERAGE, Account
 from btc_pipeline.backtest.fees import Fee, fee_table
 from btc_pipeline.errors import UserError
 from btc_pipeline.market.instruments import PRIMARY_SYMBOL, canonical_symbol, split_symbol
 from btc_pipeline.market.intervals import MINUTES_PER_DAY, Interval
+from btc_pipeline.problems import sentence
 from btc_pipeline.settings import Settings
 from btc_pipeline.storage.times import to_date, to_day
 from btc_pipeline.strategies.base import Direction, Exits
@@ -42,6 +43,18 @@ def parse_date(value: object) -> object:
     raise ValueError("is not a date: write 2016-01-31 (UTC)")
 
 
+def parse_interval(text: str) -> str:
+    """The one name of an interval: `1h` of `60m`.
+
+    Raises:
+        ValueError: it is none; the message says which are.
+    """
+    try:
+        return Interval.parse(text).name
+    except UserError as error:
+        raise ValueError(str(error)) from error
+
+
 Day = Annotated[date, BeforeValidator(parse_date)]
 
 
@@ -59,7 +72,7 @@ class BacktestRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     symbol: str = Field(PRIMARY_SYMBOL, description="BTC, or NAME.VENUE such as BTCUSD.BITFINEX")
-    interval: str = Field(DEFAULT_INTERVAL, description="such as 37m")
+    interval: Annotated[str, AfterValidator(parse_interval)] = Field(DEFAULT_INTERVAL, description="such as 37m")
     start: Day = Field(description="first day, UTC")
     end: Day | None = Field(None, description="day after the last, UTC; by default the last closed day is the last")
     strategy: str = Field(DEFAULT_STRATEGY, description="its name")
@@ -84,14 +97,6 @@ class BacktestRequest(BaseModel):
         except UserError as error:
             raise ValueError(str(error)) from error
 
-    @field_validator("interval")
-    @classmethod
-    def _interval(cls, interval: str) -> str:
-        try:
-            return Interval.parse(interval).name
-        except UserError as error:
-            raise ValueError(str(error)) from error
-
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
         """The request that a mapping asks for; None means that a value is left out.
@@ -102,26 +107,13 @@ class BacktestRequest(BaseModel):
         try:
             return cls(**{name: value for name, value in values.items() if value is not None})
         except ValidationError as error:
-            problems = [sentence(problem) for problem in error.errors()]
+            problems = [sentence(problem, list(cls.model_fields)) for problem in error.errors()]
             raise UserError(" ".join(said for _, said in problems), field=problems[0][0]) from error
 
     def given(self) -> dict[str, Any]:
         """What was asked for, as JSON has it; `of` makes the same request of it."""
         unused = {"size"} if self.notional is not None else None
         return self.model_dump(mode="json", exclude_none=True, exclude=unused)
-
-
-def sentence(problem: Mapping[str, Any]) -> tuple[str, str]:
-    """(field, words) of one of pydantic's errors."""
-    field = ".".join(str(part) for part in problem["loc"])
-    said = str(problem["msg"]).removeprefix("Value error, ").removeprefix("Input ")
-    if problem["type"] == "missing":
-        return field, f"{field} is required."
-    if problem["type"] == "extra_forbidden":
-        return field, f"{field[:40]} is unknown: use {', '.join(BacktestRequest.model_fields)}."
-    if said.startswith(f"{field} "):
-        return field, said
-    return field, f"{field} {problem['input']!r:.40} {said if said.startswith('is ') else f'is not valid: it {said}'}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +161,12 @@ def plan_backtest(request: BacktestRequest, settings: Settings, data: DataRange)
             not before the end, a range in which nothing is stored.
     """
     strategy = settings.registry.get(request.strategy)
-    one = StrategyOnInterval(strategy, strategy.resolve(request.parameters), Interval.parse(request.interval))
+    try:
+        parameters = strategy.resolve(request.parameters)
+    except UserError as error:
+        # Its names may be those of a request's own fields.
+        raise UserError(str(error), field=f"parameters.{error.field}") from error
+    one = StrategyOnInterval(strategy, parameters, Interval.parse(request.interval))
     one.specs()
     account = account_of(request, settings, strategy.exits)
     return Plan(request.symbol, one, days_of(request, data), account)

@@ -184,38 +184,100 @@ def test_without_dagster_it_is_503_in_words_and_nothing_is_left(
     ("changes", "status", "field", "words"),
     [
         ({"strategy": "ma4"}, 404, "strategy", "did you mean ma44?"),
-        ({"parameters": {"perod": 5}}, 422, "perod", "Did you mean period?"),
-        ({"parameters": {"period": 4}}, 422, "period", "period 4 is not valid: use a whole number from 5 to 500"),
-        ({"parameters": {"period": 501}}, 422, "period", "period 501 is not valid"),
-        ({"parameters": {"period": "5"}}, 422, "period", "is not valid"),
-        ({"start_date": "2016-02-01", "end_date": "2016-01-05"}, 422, "start", "is not before end 2016-01-05"),
+        ({"parameters": {"perod": 5}}, 422, "parameters.perod", "Did you mean period?"),
+        (
+            {"parameters": {"period": 4}},
+            422,
+            "parameters.period",
+            "period 4 is not valid: use a whole number from 5 to 500",
+        ),
+        ({"parameters": {"period": 501}}, 422, "parameters.period", "period 501 is not valid"),
+        ({"parameters": {"period": "5"}}, 422, "parameters.period", "is not valid"),
+        (
+            {"start_date": "2016-02-01", "end_date": "2016-01-05"},
+            422,
+            "start_date",
+            "start_date 2016-02-01 is not before end_date 2016-01-05: the end is the day after the last.",
+        ),
+        (
+            {"start_date": ..., "start": "2016-02-01", "end_date": "2016-01-05"},
+            422,
+            "start",
+            "start 2016-02-01 is not before end_date 2016-01-05: the end is the day after the last.",
+        ),
+        (
+            {"start": "2016-01-01"},
+            422,
+            "start",
+            "start is another name of a field that is given, too",
+        ),
+        ({"start_date": ...}, 422, "start_date", "start_date is required."),
         ({"start_date": "2016-1-1"}, 422, "start_date", "is not a date: write 2016-01-31"),
         ({"end_date": 5}, 422, "end_date", "end_date 5 is not a date"),
-        ({"end_date": "2016-01-12"}, 422, "end", "in the future: use 2016-01-11 at most"),
-        ({"start_date": "2014-01-01", "end_date": "2015-01-01"}, 422, "start", "minutes from 2016-01-01 to 2016-01-11"),
+        ({"end_date": "2016-01-12"}, 422, "end_date", "end_date 2016-01-12 is in the future: use 2016-01-11 at most"),
+        (
+            {"start_date": "2014-01-01", "end_date": "2015-01-01"},
+            422,
+            "start_date",
+            "has no minutes from then to 2014-12-31; there are minutes from 2016-01-01 to 2016-01-11.",
+        ),
         ({"capital": 0}, 422, "capital", "capital 0.0 is not valid: it is above 0"),
         ({"leverage": 41}, 422, "leverage", "to 40"),
         ({"size": 2}, 422, "size", "raise leverage"),
         ({"direction": "up"}, 422, "direction", "'long', 'short' or 'both'"),
         ({"symbol": "btc"}, 422, "symbol", "symbol 'btc' is not valid: use BTC"),
         ({"symbol": "BTCUSD.BITFINX"}, 404, "symbol", "Did you mean BTCUSD.BITFINEX?"),
-        ({"intervals": ["37x"]}, 422, "interval", "Did you mean 37m?"),
-        ({"intervals": []}, 422, "intervals", "at least 1 item"),
+        ({"intervals": ["1h", "37x"]}, 422, "intervals.1", "intervals.1: interval '37x' is unknown: use "),
+        ({"intervals": ["37x"]}, 422, "intervals.0", "Did you mean 37m?"),
+        ({"interval": "37x", "intervals": ...}, 422, "interval", "interval '37x' is unknown: use "),
+        (
+            {"interval": "60m"},
+            422,
+            "interval",
+            'interval 1h and intervals ["37m"] are both given: use one of them.',
+        ),
+        ({"intervals": []}, 422, "intervals", "intervals [] is not valid: it should have at least 1 item."),
         ({"slippage_bps": -1}, 422, "slippage_bps", "0 to 1000"),
         ({"stop": 1.5}, 422, "stop", "above 0 to 1"),
         ({"notional": 500, "size": 0.5}, 422, "notional", "notional 500 and size 0.5 exclude each other"),
         ({"notional": 10_001}, 422, "notional", "above leverage 1 x capital 10000: use 10000 at most"),
-        ({"sybol": "BTC"}, 422, "sybol", ""),
+        ({"compounding": "x"}, 422, "compounding", "compounding 'x' is not valid: it should be a valid boolean."),
+        ({"capital": None}, 422, "capital", "capital null is not valid: it should be a valid number."),
+        ({"sybol": "BTC"}, 422, "sybol", "field 'sybol' is unknown: did you mean symbol?"),
+        ({"color": "BTC"}, 422, "color", "field 'color' is unknown: use symbol, interval, start_date, "),
     ],
 )
 def test_a_mistake_names_field_value_and_what_would_be_right(
     web: TestClient, stored: Database, changes: dict[str, Any], status: int, field: str, words: str
 ) -> None:
-    answer = web.post(API, json={**ORDER, **changes})
+    order = {name: value for name, value in {**ORDER, **changes}.items() if value is not ...}
+    answer = web.post(API, json=order)
     problem = ErrorBody.model_validate(answer.json()).detail[0]
     assert (answer.status_code, problem.field) == (status, field), answer.text
     assert words in problem.message
     assert rows(stored) == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "words"),
+    [
+        ("[1, 2]", "application/json", "body [1, 2] is not an object: send one, such as "),
+        ('"x"', "application/json", "body 'x' is not an object: send one, such as "),
+        ("null", "application/json", "body null is not an object: send one, such as "),
+        ("", "application/json", "body is required: send a JSON object, such as "),
+        ("[", "application/json", "body is not JSON (character 1: Expecting value): send an object, such as "),
+        (
+            "{}",
+            "application/x-www-form-urlencoded",
+            "body came as 'application/x-www-form-urlencoded': send it as application/json, such as ",
+        ),
+    ],
+)
+def test_a_body_that_is_no_order_is_answered_with_one(web: TestClient, body: str, kind: str, words: str) -> None:
+    answer = web.post(API, content=body, headers={"Content-Type": kind})
+    assert answer.status_code == 422
+    example = '{"symbol": "BTC", "intervals": ["37m"], "start_date": "2025-01-01"}'
+    assert answer.json() == {"detail": [{"field": "body", "message": f"{words}{example}."}]}
 
 
 def test_a_run_that_cannot_be_made_fails_with_words(web: TestClient, stored: Database, dagster: FakeDagster) -> None:

@@ -132,9 +132,13 @@ def test_bars_lie_within_the_days_and_windows_reach_before_them(database: Databa
     ("changes", "field", "words"),
     [
         ({"strategy": "abov"}, "strategy", "did you mean above?"),
-        ({"parameters": {"perid": 5}}, "perid", "Did you mean period?"),
-        ({"parameters": {"period": 4}}, "period", "period 4 is not valid: use a whole number from 5 to 500"),
-        ({"parameters": {"period": 501}}, "period", "period 501 is not valid: use a whole number from 5 to 500"),
+        ({"parameters": {"perid": 5}}, "parameters.perid", "Did you mean period?"),
+        ({"parameters": {"period": 4}}, "parameters.period", "period 4 is not valid: use a whole number from 5 to 500"),
+        (
+            {"parameters": {"period": 501}},
+            "parameters.period",
+            "period 501 is not valid: use a whole number from 5 to 500",
+        ),
         ({"start": "2016-01-05", "end": "2016-01-05"}, "start", "start 2016-01-05 is not before end 2016-01-05"),
         ({"capital": 0}, "capital", "capital 0.0 is not valid: it is above 0"),
         ({"capital": float("nan")}, "capital", "capital nan is not valid"),
@@ -153,7 +157,8 @@ def test_bars_lie_within_the_days_and_windows_reach_before_them(database: Databa
         ({"symbol": "BTCUSD.BITFINX"}, "symbol", "Did you mean BTCUSD.BITFINEX?"),
         ({"interval": "37x"}, "interval", "Did you mean 37m?"),
         ({"start": "2016-01-01T00:00"}, "start", "'2016-01-01T00:00' is not a date: write 2016-01-31"),
-        ({"colour": 1}, "colour", "colour is unknown: use symbol, interval"),
+        ({"intervall": "1h"}, "intervall", "field 'intervall' is unknown: did you mean interval?"),
+        ({"colour": 1}, "colour", "field 'colour' is unknown: use symbol, interval, start, end, "),
     ],
 )
 def test_a_mistake_is_told_and_nothing_is_stored(
