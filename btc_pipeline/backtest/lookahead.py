@@ -33,8 +33,10 @@ MOST_WINDOWS: Final = 100_000
 """Of longer data so many bars are looked at, about a minute's work; else all."""
 PREFIXES: Final = 10
 FUTURES: Final = 4
-TOLD_APART: Final = 16
-"""Of so many bars that differ it is looked at whether they look ahead or back."""
+ENOUGH: Final = 16
+"""Once so many windows show a fault no more are decided; of each it is looked at whether it looks ahead or back."""
+MOST_BEHIND: Final = 2_000
+"""So many windows are decided behind the first that shows a fault."""
 
 CLOCK_SHIFTS: Final = (6 * 3600 + 427, 13 * 3600 + 1_511, 3 * 86_400 + 2_903, 200 * 86_400 + 71, 6 * 31_556_952)
 """Seconds: another time of day, another day of the week, another season, another year."""
@@ -68,7 +70,7 @@ class Difference:
         known: epoch minute, up to where the data of the second answer went.
         field: of the decision, or what else differs.
         whole, part: the answer from all data, and the second one.
-        bars: at how many of the bars looked at it shows.
+        bars, of: at how many of how many bars that were looked at it shows.
     """
 
     fault: Fault
@@ -78,6 +80,7 @@ class Difference:
     whole: object
     part: object
     bars: int = 1
+    of: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,7 @@ class Proof:
 
     Attributes:
         bars: of the strategy's interval.
-        windows, prefixes, futures: how many cuts of each kind were compared.
+        windows, prefixes, futures: how many cuts of each kind were compared; fewer where a fault was found.
     """
 
     bars: int
@@ -104,7 +107,7 @@ def prove(
     cuts: int | None = None,
     progress: Callable[[int, int], None] = lambda _done, _of: None,
 ) -> Proof:
-    """Looks for decisions that rest on what they must not. Stops at the first kind of fault.
+    """Looks for decisions that rest on what they must not. Stops soon after the first fault.
 
     Args:
         maker: of the intervals in `one.lookbacks()`.
@@ -180,7 +183,7 @@ class _Prover:
             return None
         at = int(differing[0])
         time, decided = int(self._bars.time[at]), int(self._whole.target[at])
-        return Difference(Fault.TARGETS, time, None, "target", decided, int(quick[at]), len(differing))
+        return Difference(Fault.TARGETS, time, None, "target", decided, int(quick[at]), len(differing), len(self._bars))
 
     def _memory(self) -> Difference | None:
         """One and the same strategy asked about other data in between, as in a process that goes on."""
@@ -207,7 +210,11 @@ class _Prover:
         chosen = chosen_bars(self._whole.target, self._most_windows).tolist()
         differing: list[int] = []
         failed: list[Difference] = []
+        behind = 0
         for at in chosen:
+            if len(differing) + len(failed) == ENOUGH or behind == MOST_BEHIND:
+                break
+            behind += bool(differing or failed)
             if not self._windows % 256:
                 self._progress(self._windows, len(chosen))
             self._windows += 1
@@ -219,26 +226,23 @@ class _Prover:
         self._progress(self._windows, len(chosen))
         found = self._told_apart(differing) if differing else None
         if failed and (found is None or found.fault is not Fault.LOOK_AHEAD):
-            return replace(failed[0], bars=len(failed))
+            return replace(failed[0], bars=len(failed), of=self._windows)
         return found
 
     def _told_apart(self, differing: list[int]) -> Difference | None:
         """Ahead or back: with all that was before the decision comes out the same, if it only looks back."""
-        step = -(-len(differing) // TOLD_APART)
-        for at in differing[::step]:
-            found = self._in_prefix(at)
-            if found is not None:
-                return replace(found, bars=len(differing))
-        at = differing[0]
-        found = self._compared(Fault.LOOK_BACK, self._in_window(at), int(self._bars.close_time[at]))
-        return None if found is None else replace(found, bars=len(differing))
+        looks = (self._in_prefix(at) for at in differing)
+        found = next((found for found in looks if found is not None), None)
+        if found is None:
+            at = differing[0]
+            found = self._compared(Fault.LOOK_BACK, self._in_window(at), int(self._bars.close_time[at]))
+        return None if found is None else replace(found, bars=len(differing), of=self._windows)
 
     def _in_prefixes(self) -> Difference | None:
         chosen = chosen_bars(self._whole.target, min(PREFIXES, self._most_windows)).tolist()
-        for at in chosen:
-            self._prefixes += 1
+        for number, at in enumerate(chosen):
             found = self._in_prefix(at)
-            if found is None and self._prefixes <= FUTURES:
+            if found is None and number < FUTURES:
                 found = self._in_futures(at)
             if found is not None:
                 return found
@@ -246,6 +250,7 @@ class _Prover:
 
     def _in_prefix(self, at: int) -> Difference | None:
         """Everything up to the close of a bar."""
+        self._prefixes += 1
         close = int(self._bars.close_time[at])
         return self._compared(
             Fault.LOOK_AHEAD, self._decide(_closed_by(self._frames, close), self._slots, at=at), close
@@ -317,7 +322,7 @@ class _Prover:
         differing = [at for at, (one, other) in enumerate(zip(wanted, rows, strict=True)) if one != other]
         first = differing[0]
         field, whole, part = _first_field(wanted[first], rows[first])
-        return Difference(fault, int(made.time[first]), known, field, whole, part, len(differing))
+        return Difference(fault, int(made.time[first]), known, field, whole, part, len(differing), len(rows))
 
 
 class _Failed(Exception):  # noqa: N818 it carries a finding, and never leaves this module
@@ -386,5 +391,7 @@ def _first_written(frames: Frames, untouched: Frames) -> Difference | None:
                 at = int(np.flatnonzero(~same)[0])
                 time = int(untouched[interval].time[at])
                 values = before[at].item(), after[at].item()
-                return Difference(Fault.WRITES, time, None, f"{name} of {interval}", *values, int((~same).sum()))
+                return Difference(
+                    Fault.WRITES, time, None, f"{name} of {interval}", *values, int((~same).sum()), len(same)
+                )
     return None

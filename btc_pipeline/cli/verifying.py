@@ -116,17 +116,20 @@ def parity(
 
 
 def _compared(proof: Proof) -> str:
-    return (
-        f"{proof.windows:,} of {proof.bars:,} bars decided again from their look-back alone, {proof.prefixes} times "
-        f"all before a bar's close, {proof.futures} times another future"
-    )
+    done = {
+        f"{proof.windows:,} of {proof.bars:,} bars decided again from their look-back alone": proof.windows,
+        f"{proof.prefixes:,} from all that had closed by then": proof.prefixes,
+        f"{proof.futures:,} with another future": proof.futures,
+    }
+    return ", ".join(words for words, count in done.items() if count) or f"{proof.bars:,} bars, decided all at once"
 
 
 def _print_leak(found: Leak) -> None:
     answers.print(f"[red]{escape(str(found.fault))}[/red]")
     if found.time is not None:
+        shows = f"; at {found.bars:,} of the {found.of:,} bars looked at" if found.of > 1 else ""
         known = "" if found.known is None else f", data known up to {_minute(found.known)}"
-        answers.print(f"  first at the bar that opens {_minute(found.time)}{known}; at {found.bars:,} of the bars")
+        answers.print(f"  first at the bar that opens {_minute(found.time)}{known}{shows}")
     answers.print(f"  {found.field}: {_value(found.whole)} from all data", markup=False)
     answers.print(f"  {found.field}: {_value(found.part)} then", markup=False)
 

@@ -115,6 +115,22 @@ def test_of_many_bars_the_last_and_those_where_the_target_changes_are_chosen_fir
     assert chosen.tolist() == chosen_bars(target, most).tolist()
 
 
+def test_once_a_fault_is_found_the_look_ends_soon(monkeypatch):
+    whole = proof_of(HalfHours).windows
+    proof = proof_of(peeking.NextClose)
+    assert proof.difference.bars == lookahead.ENOUGH
+    assert proof.difference.of == proof.windows < whole / 4
+    assert (proof.prefixes, proof.futures) == (1, 0)
+    failing = proof_of(peeking.FailsOnFew)
+    assert failing.difference.of == failing.windows < whole
+    rare = proof_of(peeking.RareRise)
+    assert rare.windows == whole
+    monkeypatch.setattr(lookahead, "MOST_BEHIND", 20)
+    sooner = proof_of(peeking.RareRise)
+    assert sooner.difference.of == sooner.windows < whole
+    assert replace(sooner.difference, bars=0, of=0) == replace(rare.difference, bars=0, of=0)
+
+
 def test_fewer_windows_are_fewer():
     proof = proof_of(HalfHours, cuts=50)
     assert proof.windows == 50

@@ -40,7 +40,10 @@ def test_an_honest_strategy_holds(filled: Run) -> None:
     assert ended.code == 0, ended
     head, compared, verdict = ended.out.splitlines()
     assert head.startswith("BTCUSD.BITFINEX 37m ma period=5, 2016-01-01 to 2016-01-04")
-    assert compared.startswith("117 of 117 bars decided again from their look-back alone")
+    assert compared == (
+        "117 of 117 bars decided again from their look-back alone, 10 from all that had closed by then, 8 with another "
+        "future"
+    )
     assert verdict == "holds: no decision rests on what came after it"
     some = filled("verify", "lookahead", "--strategy", "ma44", *SYMBOL, "--interval", "5m", "--cuts", "20")
     assert some.code == 0
@@ -51,10 +54,22 @@ def test_a_leak_is_shown_with_both_values_and_exit_code_1(filled: Run) -> None:
     Path("strategies/peeking.py").write_text(PEEKING)
     ended = filled("verify", "lookahead", "--strategy", "peeking", *SYMBOL)
     assert ended.code == 1
-    fault, where, whole, part = ended.out.splitlines()[-4:]
+    _, compared, fault, where, whole, part = ended.out.splitlines()
+    assert compared == "30 of 117 bars decided again from their look-back alone, 1 from all that had closed by then"
     assert fault.startswith("looks ahead")
-    assert "first at the bar that opens 2016-01-01" in where
+    assert where.startswith("  first at the bar that opens 2016-01-01")
+    assert where.endswith("; at 16 of the 30 bars looked at")
     assert {whole, part} == {"  target: 1 from all data", "  target: -1 then"}
+
+
+def test_a_strategy_that_forgets_what_it_said_is_not_cut(filled: Run) -> None:
+    told = PEEKING.replace("later > view.bars.close", "np.random.default_rng().random(len(later)) > 0.5")
+    Path("strategies/peeking.py").write_text(told)
+    ended = filled("verify", "lookahead", "--strategy", "peeking", *SYMBOL)
+    assert ended.code == 1
+    _, compared, fault, *_ = ended.out.splitlines()
+    assert compared == "117 bars, decided all at once"
+    assert fault.startswith("does not repeat itself")
 
 
 def test_mistakes_are_said_in_a_line(filled: Run) -> None:
