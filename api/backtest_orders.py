@@ -13,13 +13,14 @@ from api.context import Context
 from api.errors import NotLaunchedError
 from api.launching import Launcher, month_tags
 from btc_pipeline.market.intervals import MINUTES_PER_DAY
+from btc_pipeline.pipeline.backtest_data import no_bar
 from btc_pipeline.pipeline.backtest_identity import lookup_key
 from btc_pipeline.pipeline.backtest_request import BacktestRequest, DataRange, plan_backtest
 from btc_pipeline.pipeline.backtests import Prepared, new_run, scope_of
 from btc_pipeline.storage import backtest_statements as statements
 from btc_pipeline.storage.backtests import mark_parameters
 from btc_pipeline.storage.instruments import READ_ALL, instrument_of
-from btc_pipeline.storage.times import to_date
+from btc_pipeline.storage.times import to_date, to_datetime
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +43,9 @@ async def look(context: Context, request: BacktestRequest) -> Asked:
     known = await context.connections.fetch(READ_ALL) if context.settings.warm_ups else []
     sources = {str(row["symbol"]): instrument_of(dict(row)) for row in known}
     scope = scope_of(plan, context.settings, bounds.instrument, data, sources)
+    traded = to_datetime(scope.traded.start), to_datetime(scope.traded.stop)
+    if not await context.connections.fetch(statements.TRADED, plan.symbol, *traded):
+        raise no_bar(scope)
     marks = []
     for symbol, days in scope.minutes:
         marks.append((await context.connections.fetch(statements.MARK, *mark_parameters(symbol, days)))[0]["mark"])

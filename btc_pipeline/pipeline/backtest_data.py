@@ -75,6 +75,11 @@ class Scope:
         return range(start, max(start, end))
 
     @property
+    def traded(self) -> range:
+        """Epoch minutes of the bars that open and close within the days."""
+        return range(self.interval.open(self.slots.start), self.interval.open(self.slots.stop))
+
+    @property
     def own_days(self) -> range:
         """The symbol's days that are read."""
         return range(max(self._first_day(self.slots.start), min(self.stored.start, self.days.start)), self.days.stop)
@@ -101,6 +106,19 @@ class Scope:
     def _first_day(self, first: int) -> int:
         opens = [interval.open(self.slots_of(interval, first).start) for interval in self.lookbacks]
         return min(opens) // MINUTES_PER_DAY
+
+
+def no_bar(scope: Scope) -> UserError:
+    """That nothing was traded in any bar of the days, or none has room in them."""
+    first, last, *stored = map(to_date, (scope.days[0], scope.days[-1], scope.stored[0], scope.stored[-1]))
+    if not scope.slots:
+        said = f"no bar of {scope.interval} opens and closes from then to {last}: use a longer range."
+    else:
+        said = (
+            f"{scope.instrument.symbol} has no bar of {scope.interval} from then to {last}, a hole in its minutes from "
+            f"{stored[0]} to {stored[1]}: use another range."
+        )
+    return UserError(f"start {first}: {said}", field="start")
 
 
 @dataclass(frozen=True)
@@ -167,12 +185,7 @@ class Replay:
         scope, own = self.scope, self.frames[self.scope.interval]
         bars = own.between(scope.interval.open(scope.slots.start), scope.days.stop * MINUTES_PER_DAY)
         if not len(bars):
-            first, last, *stored = map(to_date, (scope.days[0], scope.days[-1], scope.stored[0], scope.stored[-1]))
-            raise UserError(
-                f"start {first}: {scope.instrument.symbol} has no bar of {scope.interval} from then to {last}, a hole "
-                f"in its minutes from {stored[0]} to {stored[1]}: use another range.",
-                field="start",
-            )
+            raise no_bar(scope)
         return MarketData(
             bars, scope.days, marks_of(self.own.minutes, scope.days), lambda: Minutes.of(self.own.minutes)
         )

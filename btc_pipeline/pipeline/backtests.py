@@ -195,6 +195,7 @@ def _look(database: Database, settings: Settings, request: BacktestRequest, now:
         if done is not None:
             return _Found(prepared, lookup, done)
         replay = Replay.read(cursor, scope, settings.rule)
+    _ = replay.data  # refused, where there is none, before there is a row
     key = run_key(plan, replay, settings)
     return _Found(prepared, lookup, find_done(database, run_key=key), key, replay)
 

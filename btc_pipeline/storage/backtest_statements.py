@@ -17,6 +17,12 @@ FROM candles WHERE symbol = $1 AND interval = '1m' AND time >= $2::timestamptz A
 """
 """What is stored of a symbol's minutes, told by the server in one line: equal content, equal line."""
 
+TRADED: Final = """
+SELECT 1 AS found FROM candles
+WHERE symbol = $1 AND interval = '1m' AND time >= $2 AND time < $3 AND quiet_minutes = 0 LIMIT 1
+"""
+"""A row if anything was traded in [$2, $3): then there is a bar."""
+
 COLUMNS: Final = """
     id, group_id, run_key, result_hash, status, symbol, interval, strategy, configuration, results, message, progress,
     dagster_run_id, created_at, started_at, finished_at

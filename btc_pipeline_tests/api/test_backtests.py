@@ -17,6 +17,7 @@ import api.launching
 from api import backtest_schemas as schemas
 from api.app import create_app
 from api.schemas import ErrorBody
+from btc_pipeline.errors import UserError
 from btc_pipeline.pipeline.backtests import BacktestRequest, run_backtest
 from btc_pipeline.storage.backtests import RunLog, read_run
 from btc_pipeline.storage.connection import Database
@@ -280,13 +281,42 @@ def test_a_body_that_is_no_order_is_answered_with_one(web: TestClient, body: str
     assert answer.json() == {"detail": [{"field": "body", "message": f"{words}{example}."}]}
 
 
+@pytest.mark.parametrize(
+    ("interval", "days", "words"),
+    [
+        (
+            "1h",
+            ("2016-01-06", "2016-01-07"),
+            (
+                f"start_date 2016-01-06: {SYMBOL} has no bar of 1h from then to 2016-01-06, a hole in its minutes from "
+                "2016-01-01 to 2016-01-11: use another range."
+            ),
+        ),
+        (
+            "1w",
+            ("2016-01-01", "2016-01-07"),
+            "start_date 2016-01-01: no bar of 1w opens and closes from then to 2016-01-06: use a longer range.",
+        ),
+    ],
+)
+def test_where_there_is_no_bar_nothing_is_stored_or_launched(
+    web: TestClient, stored: Database, dagster: FakeDagster, interval: str, days: tuple[str, str], words: str
+) -> None:
+    order = {**ORDER, "start_date": days[0], "end_date": days[1], "intervals": [interval]}
+    answer = web.post(API, json=order)
+    assert answer.status_code == 422
+    assert answer.json() == {"detail": [{"field": "start_date", "message": words}]}
+    assert (rows(stored), dagster.launched) == (0, [])
+
+
 def test_a_run_that_cannot_be_made_fails_with_words(web: TestClient, stored: Database, dagster: FakeDagster) -> None:
-    run = post(web, start_date="2016-01-06", end_date="2016-01-07", intervals=["1h"])["id"]
-    with pytest.raises(Exception, match="has no bar"):
+    run = post(web)["id"]
+    dagster.launched[0]["runConfigData"]["ops"]["backtests"]["config"]["strategy"] = "gone"
+    with pytest.raises(UserError, match="is unknown"):
         work(stored, dagster)
     failed = get(web, f"/{run}")
     assert failed["status"] == "failed"
-    assert failed["message"].startswith(f"start 2016-01-06: {SYMBOL} has no bar of 1h from then to 2016-01-06, a hole")
+    assert failed["message"].startswith("strategy 'gone' is unknown: ")
     assert failed["results"] is None
 
 

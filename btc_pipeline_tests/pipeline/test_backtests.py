@@ -172,6 +172,33 @@ def test_a_mistake_is_told_and_nothing_is_stored(
     assert counts(database) == NOTHING
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"start": "2016-01-20", "end": "2016-02-20"},
+            (
+                f"start 2016-01-20: {SYMBOL} has no bar of 37m from then to 2016-02-19, a hole in its minutes from "
+                "2016-01-01 to 2016-03-06: use another range."
+            ),
+        ),
+        (
+            {"start": "2016-01-01", "end": "2016-01-04", "interval": "1w"},
+            "start 2016-01-01: no bar of 1w opens and closes from then to 2016-01-03: use a longer range.",
+        ),
+    ],
+)
+def test_where_there_is_no_bar_nothing_is_stored(
+    database: Database, tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
+    store(database, SYMBOL, made_minutes(FIRST, 3))
+    store(database, SYMBOL, made_minutes(FIRST + 63, 3))
+    with pytest.raises(UserError) as told:
+        run_backtest(database, user_settings(tmp_path), order(**changes), now=NOW)
+    assert (str(told.value), told.value.field) == (words, "start")
+    assert counts(database) == NOTHING
+
+
 def test_an_outage_of_sixty_days_is_no_mistake_but_is_said(database: Database, tmp_path: Path) -> None:
     store(database, SYMBOL, made_minutes(FIRST, 3))
     store(database, SYMBOL, made_minutes(FIRST + 63, 3))
