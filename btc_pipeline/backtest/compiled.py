@@ -47,7 +47,7 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """
     before, _CONFIG.CACHE_DIR = _CONFIG.CACHE_DIR, _FOLDER
     try:
-        made: Callable[..., Any] = numba.njit(cache=True, nogil=True, forceinline=True)(function)
+        made: Callable[..., Any] = numba.njit(cache=True, nogil=True)(function)
         return made
     finally:
         _CONFIG.CACHE_DIR = before

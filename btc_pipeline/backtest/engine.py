@@ -126,7 +126,8 @@ def simulate(data: MarketData, targets: TargetArray, account: Account, *, slippa
         ValueError: there is not one target for every bar.
     """
     workspace = Workspace(data)
-    return workspace.outcome(workspace.run(account.direction.admitted(targets), account, slippage_bps))
+    totals, _ = workspace.run(account.direction.admitted(targets), account, slippage_bps)
+    return workspace.outcome(totals)
 
 
 class Workspace:
@@ -136,12 +137,12 @@ class Workspace:
     """
 
     def __init__(self, data: MarketData) -> None:
-        from btc_pipeline.backtest import kernel
+        from btc_pipeline.backtest import kernel, metrics
 
         bars, n = data.bars, len(data.bars)
         funding = data.funding or NO_FUNDING
         self._data = data
-        self._kernel = kernel
+        self._kernel, self._metrics = kernel, metrics
         extremes = np.array([bars.low.min(), bars.high.max()] if n else [0.0, 0.0])
         self._bars = _compiled_for(bars.time, bars.close_time, bars.open, bars.high, bars.low, bars.close, extremes)
         self._minutes: tuple[Int64Array | Float64Array, ...] = (_NO_MINUTES, *(_NO_PRICES,) * 3, _NO_MINUTES)
@@ -151,8 +152,10 @@ class Workspace:
         self.cancelled = np.zeros((n, 2), np.int64)
         self.equity = np.zeros(len(data.days) + 1)
 
-    def run(self, targets: TargetArray, account: Account, slippage_bps: float | None = None) -> Float64Array:
-        """Simulates; gives the totals by the names of `kernel`.
+    def run(
+        self, targets: TargetArray, account: Account, slippage_bps: float | None = None
+    ) -> tuple[Float64Array, Float64Array]:
+        """Simulates; gives the totals by the names of `kernel`, and the figures as `metrics.measure` does.
 
         Args:
             targets: int8[n], on sides that the account may take (`Direction.admitted`).
@@ -162,24 +165,18 @@ class Workspace:
             ValueError: there is not one target for every bar.
         """
         slippage = account.slippage_bps if slippage_bps is None else slippage_bps
-        since, rates = fee_steps(account.fees)
-        return self._run(targets, np.array(since, np.int64), np.array(rates), _settings(account, slippage))
+        totals, figures = self._run(targets[np.newaxis], *_fee_steps(account), _settings(account, slippage))
+        return totals[0], figures[0]
+
+    def measure_each(self, targets: TargetArray, account: Account) -> Float64Array:
+        """As `run` with each row of targets, int8[k, n]; gives the figures alone, float64[k, len(metrics.NAMES)]."""
+        return self._run(targets, *_fee_steps(account), _settings(account, account.slippage_bps))[1]
 
     def final_equity(self, targets: TargetArray, account: Account, cost_bps: float) -> float:
         """What is left at the end where every fill costs so many basis points of its value, and nothing else."""
-        self._run(targets, np.zeros(1, np.int64), np.array([cost_bps / 10_000]), _settings(account, 0.0))
+        costs = np.array([cost_bps / 10_000])
+        self._run(targets[np.newaxis], np.zeros(1, np.int64), costs, _settings(account, 0.0))
         return float(self.equity[-1])
-
-    def measure(self, targets: TargetArray, account: Account, slippage_bps: float | None = None) -> Float64Array:
-        """Simulates; gives the figures as `metrics.measure` does."""
-        return self.figures(self.run(targets, account, slippage_bps))
-
-    def figures(self, totals: Float64Array) -> Float64Array:
-        """The figures of the last run, whose totals those are."""
-        from btc_pipeline.backtest import metrics
-
-        figures: Float64Array = metrics.measure_run(self.equity, self.trades, totals, len(self._data.bars))
-        return figures
 
     def outcome(self, totals: Float64Array) -> Outcome:
         """A copy of what the last run left, whose totals those are."""
@@ -197,24 +194,31 @@ class Workspace:
 
     def _run(
         self, targets: TargetArray, since: Int64Array, rates: Float64Array, settings: Float64Array
-    ) -> Float64Array:
+    ) -> tuple[Float64Array, Float64Array]:
         # The compiled loop checks no bounds.
-        if len(targets) != len(self._data.bars):
-            raise ValueError(f"{len(targets)} targets for {len(self._data.bars)} bars")
+        if targets.shape[1] != len(self._data.bars):
+            raise ValueError(f"{targets.shape[1]} targets for {len(self._data.bars)} bars")
         (wanted,) = _compiled_for(targets)
-        totals = self._simulate(wanted, since, rates, settings)
-        if totals[self._kernel.NEEDS_MINUTES]:
+        found = np.empty((len(targets), self._kernel.TOTALS)), np.empty((len(targets), len(self._metrics.NAMES)))
+        if not self._measure_each(wanted, since, rates, settings, *found):
             minutes = self._data.minutes
             self._minutes = _compiled_for(
                 minutes.time, minutes.open, minutes.high, minutes.low, self._data.minute_first
             )
-            totals = self._simulate(wanted, since, rates, settings)
-        return totals
+            self._measure_each(wanted, since, rates, settings, *found)
+        return found
 
-    def _simulate(
-        self, targets: TargetArray, since: Int64Array, rates: Float64Array, settings: Float64Array
-    ) -> Float64Array:
-        totals: Float64Array = self._kernel.simulate(
+    def _measure_each(
+        self,
+        targets: TargetArray,
+        since: Int64Array,
+        rates: Float64Array,
+        settings: Float64Array,
+        totals: Float64Array,
+        figures: Float64Array,
+    ) -> bool:
+        """Whether it could do without minutes, or has them."""
+        done: bool = self._metrics.measure_each(
             *self._bars,
             targets,
             *self._minutes,
@@ -225,8 +229,15 @@ class Workspace:
             self.trades,
             self.cancelled,
             self.equity,
+            totals,
+            figures,
         )
-        return totals
+        return done
+
+
+def _fee_steps(account: Account) -> tuple[Int64Array, Float64Array]:
+    since, rates = fee_steps(account.fees)
+    return np.array(since, np.int64), np.array(rates)
 
 
 def _compiled_for(*columns: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], ...]:

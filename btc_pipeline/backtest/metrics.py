@@ -153,7 +153,7 @@ def measure(equity, profits, bars, bars_held, turnover, fees, funding):
 
 
 @compiled
-def measure_run(equity, trades, totals, bars):
+def _measure_run(equity, trades, totals, bars):
     """`measure` of what `kernel.simulate` left behind."""
     count = int(totals[kernel.TRADES])
     if count and trades[count - 1, kernel.REASON] == exits.OPEN:
@@ -167,6 +167,57 @@ def measure_run(equity, trades, totals, bars):
         totals[kernel.FEES_PAID],
         totals[kernel.FUNDING_PAID],
     )
+
+
+@compiled
+def measure_each(
+    opened,
+    closed,
+    open_,
+    high,
+    low,
+    close,
+    extremes,
+    targets,
+    minute_time,
+    minute_open,
+    minute_high,
+    minute_low,
+    minute_first,
+    midnight,
+    midnight_bar,
+    mark,
+    funding_time,
+    funding_bar,
+    funding_rate,
+    fee_from,
+    fee_rate,
+    settings,
+    trades,
+    cancelled,
+    equity,
+    totals,
+    figures,
+):
+    """`kernel.simulate` of each row of targets, int8[k, n]; trades, cancelled orders and equity are those of the last.
+
+    Args:
+        totals, figures: float64[k, 7], float64[k, 20], filled with what `simulate` and `measure` give.
+
+    Returns:
+        Whether they are; False where minutes are needed and not given.
+    """
+    for row in range(len(targets)):
+        totals[row] = kernel.simulate(
+            opened, closed, open_, high, low, close, extremes, targets[row],
+            minute_time, minute_open, minute_high, minute_low, minute_first,
+            midnight, midnight_bar, mark, funding_time, funding_bar, funding_rate,
+            fee_from, fee_rate, settings, trades, cancelled, equity,
+        )  # fmt: skip
+        if totals[row, kernel.NEEDS_MINUTES]:
+            return False
+        figures[row] = _measure_run(equity, trades, totals[row], len(close))
+    return True
 
 
 @dataclass(frozen=True, slots=True)

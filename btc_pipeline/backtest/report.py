@@ -102,12 +102,12 @@ def backtest(data: MarketData, targets: TargetArray, account: Account) -> Report
 
     workspace = Workspace(data)
     wanted = account.direction.admitted(targets)
-    totals = workspace.run(wanted, account)
-    outcome, metrics = workspace.outcome(totals), metrics_of(workspace.figures(totals))
+    totals, figures = workspace.run(wanted, account)
+    outcome, metrics = workspace.outcome(totals), metrics_of(figures)
     stress = metrics
     if account.stress_slippage_bps != account.slippage_bps:
-        stress = metrics_of(workspace.measure(wanted, account, account.stress_slippage_bps))
-    held = metrics_of(workspace.measure(np.full(len(targets), LONG, np.int8), holder(account)))
+        stress = metrics_of(workspace.run(wanted, account, account.stress_slippage_bps)[1])
+    held = metrics_of(workspace.run(np.full(len(targets), LONG, np.int8), holder(account))[1])
     held_equity = workspace.equity.copy()
     return Report(
         outcome=outcome,

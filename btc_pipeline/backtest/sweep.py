@@ -56,14 +56,15 @@ def sweep(
             return left.pop() if left else None
 
     def work() -> None:
-        workspace = Workspace(history.data)
-        n = len(history.data.bars)
+        workspace, n = Workspace(history.data), len(history.data.bars)
+        wanted = np.empty((CHUNK, n), np.int8)
         with sharing():
             while (chunk := take()) is not None:
-                for at in chunk:
+                for row, at in enumerate(chunk):
                     one = StrategyOnInterval(strategy, parameters[at], history.interval)
                     targets = one.targets(history.frames, history.warm_bars)
-                    table[at] = workspace.measure(account.direction.admitted(targets[len(targets) - n :]), account)
+                    wanted[row] = account.direction.admitted(targets[len(targets) - n :])
+                table[chunk.start : chunk.stop] = workspace.measure_each(wanted[: len(chunk)], account)
                 with one_at_a_time:
                     progress(len(chunk))
 

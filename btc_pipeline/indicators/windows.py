@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from btc_pipeline.indicators.memo import remembered, remembered_lately, scratch
+from btc_pipeline.indicators.memo import remembered, scratch
 from btc_pipeline.market.candles import BoolArray, Candles, Float64Array
 from btc_pipeline.market.intervals import Int64Array
 
@@ -58,7 +58,7 @@ def full_windows(bars: Candles, window: int) -> BoolArray:
     """Where the last `window` bars hold, bool[n]: where an indicator whose warm-up is its window has a value."""
     allowed = max(LEAST_SLACK, window // SLACK_DIVISOR)
     longest = remembered(bars, ("longest", allowed), lambda: _longest(bars, allowed))
-    return remembered_lately(bars, ("full", window), lambda: longest >= window, lambda full: full.nbytes)
+    return longest >= window
 
 
 def has_window(bars: Candles, window: int, warm_up: int) -> BoolArray:

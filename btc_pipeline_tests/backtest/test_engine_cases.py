@@ -7,7 +7,7 @@ from datetime import date, timedelta
 import numpy as np
 import pytest
 
-from btc_pipeline.backtest import exits, kernel
+from btc_pipeline.backtest import exits, kernel, metrics
 from btc_pipeline.backtest.account import Account
 from btc_pipeline.backtest.compiled import cache_folder
 from btc_pipeline.backtest.engine import CancelReason, ExitReason, simulate
@@ -279,13 +279,13 @@ def test_there_is_one_target_for_every_bar(count):
 def test_read_only_and_strided_columns_are_compiled_for_once():
     rows = bars_at(90, 100, 110, 120)
     simulate(market(rows), targets(LONG, LONG, FLAT, LONG), Account(**FREE))
-    known = len(kernel.simulate.signatures)
+    known = len(metrics.measure_each.signatures)
     data = market(rows)
     for column in (data.bars.time, data.bars.open, data.mark):
         column.flags.writeable = False
     wanted = np.repeat(targets(LONG, LONG, FLAT, LONG), 2)[::2]
     assert simulate(data, wanted, Account(**FREE)).trades.profit.tolist() == [200]
-    assert len(kernel.simulate.signatures) == known
+    assert len(metrics.measure_each.signatures) == known
 
 
 def test_the_numbers_of_reasons_are_the_compiled_ones():
