@@ -16,8 +16,8 @@ import dagster as dg
 from pydantic import Field
 
 from btc_pipeline.defs.columns import BACKTEST_COLUMNS, table_schema
-from btc_pipeline.defs.lane import LANE_TAG
 from btc_pipeline.defs.partitions import BACKFILL_POLICY
+from btc_pipeline.defs.queue import BACKTESTS
 from btc_pipeline.defs.resources import PipelineResource
 from btc_pipeline.errors import UserError
 from btc_pipeline.market.intervals import MINUTES_PER_DAY
@@ -26,15 +26,8 @@ from btc_pipeline.pipeline.catalogue import MINUTES_ASSET, code_digest
 from btc_pipeline.pipeline.clock import today
 from btc_pipeline.storage.times import to_date, to_day
 
-BACKTESTS: Final = "backtests"
-"""The asset, its group, and the operation whose configuration is a request."""
-BACKTEST: Final = "backtest"
-"""The job, and its runs' lane."""
 CODE_VERSION_LENGTH: Final = 12
 SIGNIFICANT: Final = 6
-
-# A run that was killed is failed, and launched again by who wants it: what killed it would kill it again.
-RUN_TAGS: Final = {LANE_TAG: BACKTEST, "dagster/max_retries": "0"}
 
 
 class BacktestConfig(dg.Config):

@@ -6,8 +6,8 @@ from typing import Final
 
 import dagster as dg
 
-from btc_pipeline.defs.backtests import BACKTEST, BACKTESTS, RUN_TAGS
-from btc_pipeline.defs.sweeps import SWEEP, SWEEP_ROWS
+from btc_pipeline.defs.queue import BACKTEST, BACKTESTS, RUN_TAGS, SWEEP_ROWS
+from btc_pipeline.defs.sweeps import SWEEP
 
 MATERIALIZE: Final = "materialize"
 

@@ -11,11 +11,11 @@ from typing import Final, NamedTuple
 import dagster as dg
 
 from btc_pipeline.defs.partitions import RANGE_END_TAG, RANGE_START_TAG
+from btc_pipeline.defs.queue import LANE_TAG
 from btc_pipeline.pipeline.live import may_begin
 from btc_pipeline.storage.connection import Database
 from btc_pipeline.storage.times import to_day, to_minute
 
-LANE_TAG: Final = "btc_pipeline/lane"
 LIVE: Final = "live"
 CLOSE_TAG: Final = "btc_pipeline/close"
 """The close that a run waits for, UTC."""

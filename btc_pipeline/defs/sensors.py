@@ -20,9 +20,10 @@ import psycopg
 from btc_pipeline.defs.backtest_watch import build_backtest_watch
 from btc_pipeline.defs.checks import COLLECTOR, check_collectors, collector_evaluation
 from btc_pipeline.defs.jobs import MATERIALIZE
-from btc_pipeline.defs.lane import CLOSE_TAG, LANE_TAG, LIVE, Owed, read_lane
+from btc_pipeline.defs.lane import CLOSE_TAG, LIVE, Owed, read_lane
 from btc_pipeline.defs.partitions import range_tags
 from btc_pipeline.defs.processes import fail_dead_runs
+from btc_pipeline.defs.queue import LANE_TAG
 from btc_pipeline.defs.resources import RESOURCE_KEY
 from btc_pipeline.pipeline.catalogue import MINUTES_ASSET, Catalogue
 from btc_pipeline.pipeline.live import GRACE_SECONDS, Watermark, Work, last_close, look_with, next_close

@@ -11,16 +11,15 @@ from typing import Any, Final
 import dagster as dg
 from pydantic import Field
 
-from btc_pipeline.defs.backtests import BACKTESTS, CODE_VERSION_LENGTH
+from btc_pipeline.defs.backtests import CODE_VERSION_LENGTH
 from btc_pipeline.defs.columns import SWEEP_COLUMNS, table_schema
+from btc_pipeline.defs.queue import BACKTESTS, SWEEP_ROWS
 from btc_pipeline.defs.resources import PipelineResource
 from btc_pipeline.errors import UserError
 from btc_pipeline.pipeline.catalogue import MINUTES_ASSET, code_digest
 from btc_pipeline.pipeline.sweeps import DEFAULT_RANK, SweepRequest, run_part
 from btc_pipeline.storage.sweeps import SweepRows
 
-SWEEP_ROWS: Final = "sweep_rows"
-"""The asset, and the operation whose configuration says what is swept."""
 SWEEP: Final = "sweep"
 """The job."""
 SHOWN: Final = 20

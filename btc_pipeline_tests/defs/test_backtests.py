@@ -17,10 +17,11 @@ import dagster as dg
 import pytest
 
 from btc_pipeline.defs.backtest_watch import build_backtest_watch, fail_ended
-from btc_pipeline.defs.backtests import BACKTEST, BACKTESTS, BacktestConfig, monthly_partitions
+from btc_pipeline.defs.backtests import BacktestConfig, monthly_partitions
 from btc_pipeline.defs.build import build_definitions
 from btc_pipeline.defs.partitions import RANGE_END_TAG, RANGE_START_TAG
 from btc_pipeline.defs.processes import PROCESS_TAG
+from btc_pipeline.defs.queue import BACKTEST, BACKTESTS
 from btc_pipeline.pipeline.backtest_request import BacktestRequest
 from btc_pipeline.pipeline.backtests import run_backtest
 from btc_pipeline.settings import load_settings

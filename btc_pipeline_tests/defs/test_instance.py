@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
 import psycopg
 import pytest
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
+from dagster._core.run_coordinator import SubmitRunContext
 
+from btc_pipeline.defs.build import build_definitions
 from btc_pipeline.defs.environment import FAST_RANGES, dagster_environment
 from btc_pipeline.defs.launch import run_in_process
+from btc_pipeline.defs.queue import LaneRunCoordinator
 from btc_pipeline.errors import UserError
 from btc_pipeline.pipeline.refresh import Report
 from btc_pipeline.settings import Settings, load_settings
@@ -42,7 +48,8 @@ def test_everything_is_stored_in_postgresql_through_psycopg2(instance: dg.Dagste
 
 
 def test_runs_are_limited_queued_and_watched(instance: dg.DagsterInstance) -> None:
-    assert type(instance.run_coordinator).__name__ == "QueuedRunCoordinator"
+    assert isinstance(instance.run_coordinator, LaneRunCoordinator)
+    assert instance.run_coordinator.dequeue_interval_seconds == 2
     config = instance.get_concurrency_config().run_queue_config
     assert config is not None
     assert config.max_concurrent_runs == 3
@@ -54,6 +61,40 @@ def test_runs_are_limited_queued_and_watched(instance: dg.DagsterInstance) -> No
     assert instance.run_monitoring_enabled
     assert instance.run_retries_enabled
     assert not instance.run_retries_max_retries > 1
+
+
+@pytest.mark.parametrize(
+    ("assets", "in_lane"),
+    [({"backtests"}, True), ({"sweep_rows", "candles_1m"}, True), ({"candles_1m"}, False), (None, False)],
+)
+def test_runs_of_backtests_are_in_their_lane_whoever_launches_them(
+    instance: dg.DagsterInstance, assets: set[str] | None, in_lane: bool
+) -> None:
+    selection = None if assets is None else frozenset(map(dg.AssetKey, assets))
+    # As a backfill from an asset's page: of no job of ours.
+    run = instance.create_run_for_job(
+        build_definitions().resolve_implicit_global_asset_job_def(),
+        asset_selection=selection,
+        tags={"dagster/backfill": "abc"},
+        remote_job_origin=RemoteJobOrigin(
+            RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("here"), "__repository__"), "__ASSET_JOB"
+        ),
+    )
+    queued = instance.run_coordinator.submit_run(SubmitRunContext(run, workspace=None))  # type: ignore[arg-type]
+    assert queued.status == dg.DagsterRunStatus.QUEUED
+    assert (queued.tags.get("btc_pipeline/lane"), queued.tags.get("dagster/max_retries")) == (
+        ("backtest", "0") if in_lane else (None, None)
+    )
+    assert queued.tags["dagster/backfill"] == "abc"
+
+
+def test_the_run_queue_brings_nothing_of_the_pipeline_into_the_daemon() -> None:
+    script = (
+        "import dagster, sys, btc_pipeline.defs.queue\n"
+        "print(*sorted(name for name in sys.modules if name.startswith('btc_pipeline.')))"
+    )
+    told = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, timeout=60)
+    assert told.stdout.split() == ["btc_pipeline.defs", "btc_pipeline.defs.queue"]
 
 
 def test_ticks_are_purged_and_nobody_is_told(instance: dg.DagsterInstance) -> None:

@@ -14,9 +14,10 @@ import pytest
 from btc_pipeline.defs import lane, sensors
 from btc_pipeline.defs.build import build_definitions
 from btc_pipeline.defs.jobs import MATERIALIZE
-from btc_pipeline.defs.lane import CLOSE_TAG, LANE_TAG, LIVE
+from btc_pipeline.defs.lane import CLOSE_TAG, LIVE
 from btc_pipeline.defs.partitions import partition_key, range_tags
 from btc_pipeline.defs.processes import PROCESS_TAG, this_process
+from btc_pipeline.defs.queue import LANE_TAG
 from btc_pipeline.pipeline.live import GRACE_SECONDS, Watermark
 from btc_pipeline.storage.connection import Database
 from btc_pipeline.storage.times import to_datetime

@@ -11,7 +11,8 @@ import pytest
 
 from btc_pipeline.backtest.metrics import NAMES
 from btc_pipeline.defs.build import build_definitions
-from btc_pipeline.defs.sweeps import SWEEP, SWEEP_ROWS
+from btc_pipeline.defs.queue import SWEEP_ROWS
+from btc_pipeline.defs.sweeps import SWEEP
 from btc_pipeline.pipeline.backtests import BacktestRequest, backtest
 from btc_pipeline.pipeline.sweeps import SweepRequest, run_part, run_sweep
 from btc_pipeline.settings import load_settings
