@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 import signal
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,18 +16,14 @@ import pytest
 
 from btc_pipeline.exchanges.replay import SyntheticMarket
 from btc_pipeline.storage.connection import Database
-from btc_pipeline.storage.server import EmbeddedServer
 from btc_pipeline_tests.cli.conftest import process
-from btc_pipeline_tests.cli.running_up import PORTS, family, get, own_ports, until, up
+from btc_pipeline_tests.cli.running_up import family, until, up
+from btc_pipeline_tests.live.whole_stack import Stack, whole_stack
 from btc_pipeline_tests.live.world import stored_rows, truth
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 
 ASSETS = ("candles_1m", "candles_37m", "candles_other", "indicators_37m", "decisions_37m")
-LAUNCH = """
-mutation Launch($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
-  __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }
-"""
 BACKFILL = 'query { partitionBackfillOrError(backfillId: "%s") { ... on PartitionBackfill { status } } }'
 MATERIALIZATIONS = """
 query { assetNodes(assetKeys: [%s]) { assetKey { path } assetMaterializations(partitions: ["%s"], limit: 1) {
@@ -44,48 +36,11 @@ query { assetNodeOrError(assetKey: {path: ["candles_1m"]}) { ... on AssetNode { 
 HUNG_SECONDS = 120.0
 
 
-@dataclass
-class Stack:
-    """What runs: the folder, the variables of every command, the process of `up`."""
-
-    folder: Path
-    variables: dict[str, str]
-    pid: int
-
-    @property
-    def database(self) -> Database:
-        return Database(EmbeddedServer(self.folder / "data-replay").uri())
-
-    def graphql(self, query: str, variables: dict[str, Any] | None = None) -> Any:
-        """The answer of the Dagster UI's own interface."""
-        body = json.dumps({"query": query, "variables": variables or {}}).encode()
-        return get(f"http://127.0.0.1:{self.variables[PORTS[0]]}/graphql", body=body)["data"]
-
-    def health(self) -> Any:
-        return get(f"http://127.0.0.1:{self.variables[PORTS[1]]}/api/v1/health")
-
-    def is_well(self) -> bool:
-        """Everything is collected and decided."""
-        (symbol,) = self.health()["symbols"] or [None]
-        return bool(symbol and symbol["collector"]["healthy"] and symbol["last_decision"] and not symbol["open_gaps"])
-
-    def collector(self) -> psutil.Process:
-        return next(one for one in family(self.pid) if "btc_pipeline.collector" in one.cmdline())
-
-
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
-    folder = Path(tempfile.mkdtemp(prefix="btc-test-"))
-    folder.chmod(0o755)
-    variables = own_ports()
-    try:
-        with up(folder, variables, "--feed", "replay") as running:
-            stack = Stack(folder, variables, running.pid)
-            until(stack.is_well, running)
-            yield stack
-    finally:
-        EmbeddedServer(folder / "data-replay").stop()
-        shutil.rmtree(folder, ignore_errors=True)
+    with whole_stack() as stack:
+        until(stack.is_well)
+        yield stack
 
 
 def rows_of(database: Database, start: datetime, end: datetime) -> dict[str, list[tuple[Any, ...]]]:
@@ -123,9 +78,7 @@ def test_a_removed_day_is_restored_by_a_backfill_while_a_hung_collector_is_unhea
         with stack.database.rows() as connection:
             for table in ("candles", "indicators"):
                 connection.execute(f"DELETE FROM {table} WHERE time >= %s AND time < %s", [day, after])
-        params = {"assetSelection": [{"path": [name]} for name in ASSETS], "partitionNames": [key]}
-        launched = stack.graphql(LAUNCH, {"params": params})["launchPartitionBackfill"]
-        assert launched["__typename"] == "LaunchBackfillSuccess", launched
+        backfill = stack.launch_backfill(ASSETS, key)
 
         until(
             lambda: stack.health()["status"] == "degraded" and not stack.health()["symbols"][0]["collector"]["healthy"]
@@ -136,7 +89,7 @@ def test_a_removed_day_is_restored_by_a_backfill_while_a_hung_collector_is_unhea
         assert time.monotonic() - hung_at < HUNG_SECONDS
 
         def is_done() -> bool:
-            status = stack.graphql(BACKFILL % launched["backfillId"])["partitionBackfillOrError"]["status"]
+            status = stack.graphql(BACKFILL % backfill)["partitionBackfillOrError"]["status"]
             assert status not in ("COMPLETED_FAILED", "FAILED", "CANCELED"), status
             return status == "COMPLETED_SUCCESS"
 
