@@ -81,8 +81,9 @@ class BacktestAccepted(BaseModel):
 
     id: UUID
     interval: str
-    status: Literal["queued", "done"]
+    status: Literal["queued", "running", "done"]
     from_store: bool = Field(description="it was made already, and nothing has changed since")
+    joined: bool = Field(description="it was asked for already, and is queued or running: no second one is made")
     address: str
 
 
@@ -91,7 +92,7 @@ class BacktestsAccepted(BaseModel):
 
     feed: Feed
     id: UUID = Field(description="of the first run")
-    group_id: UUID
+    group_id: UUID = Field(description="of all of them, those from the store included: `GET /backtests?group=`")
     count: int
     data: list[BacktestAccepted]
 
@@ -100,7 +101,7 @@ class BacktestSummary(BaseModel):
     """A run."""
 
     id: UUID
-    group_id: UUID
+    group_id: UUID = Field(description="of the order that it was made for")
     run_key: str | None = Field(description="digest of everything that can change the result")
     result_hash: str | None = Field(description="digest of every fill")
     status: Literal["queued", "running", "done", "failed"]

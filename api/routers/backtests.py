@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Final
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
@@ -67,23 +67,29 @@ class Part(StrEnum):
 async def ask_for(context: ContextDependency, order: BacktestOrder) -> Response:
     """Answers at once with ids; each run is a Dagster run, and `GET /backtests/{id}` says where it is.
 
-    A run that was made already, with nothing changed since, is given from the store (`from_store`). While Dagster is
-    away the answer is 503, and nothing is stored.
+    A run that was made already, with nothing changed since, is given from the store (`from_store`); one that is queued
+    or running already is given as it is (`joined`). `GET /backtests?group={group_id}` lists all of them. While Dagster
+    is away and something is to be run, the answer is 503, and nothing is stored.
     """
+    await _settle(context)
     try:
         asked = [await orders.look(context, request) for request in order.requests()]
     except UserError as error:
         raise order.in_its_words(error) from error
-    group = uuid4()
-    accepted = await orders.launch(context, [one for one in asked if one.done is None], group)
+    answer = await orders.answer(context, asked)
     rows = [
-        {"id": one.done or accepted[one], "interval": one.prepared.plan.one.interval.name, "from_store": bool(one.done)}
-        for one in asked
+        {
+            "id": run.id,
+            "interval": one.prepared.plan.one.interval.name,
+            "status": run.status,
+            "from_store": run.status == Status.DONE,
+            "joined": run.status != Status.DONE and run.id not in answer.launched,
+            "address": f"/api/v1/backtests/{run.id}",
+        }
+        for one, run in zip(asked, answer.runs, strict=True)
     ]
-    for row in rows:
-        row["status"] = Status.DONE if row["from_store"] else Status.QUEUED
-        row["address"] = f"/api/v1/backtests/{row['id']}"
-    content = {"feed": context.settings.feed, "id": rows[0]["id"], "group_id": group, "count": len(rows), "data": rows}
+    head = {"feed": context.settings.feed, "id": rows[0]["id"], "group_id": answer.group, "count": len(rows)}
+    content = {**head, "data": rows}
     response = json_response(content)
     response.status_code = 202
     return response
@@ -224,7 +230,7 @@ async def delete(context: ContextDependency, run: RunId) -> Response:
 
 async def _settle(context: Context) -> None:
     """Runs whose process has ended are failed, and do not look as if they ran."""
-    await context.connections.fetch(statements.FAIL_ABANDONED, ABANDONED)
+    await context.connections.fetch(statements.FAIL_ABANDONED, *ABANDONED)
 
 
 async def _page(
@@ -257,6 +263,9 @@ async def _page(
 async def _read(context: Context, run: UUID, field: str) -> dict[str, Any]:
     found = await context.connections.fetch(statements.ONE, run)
     if not found:
+        if await context.connections.fetch(statements.IS_GROUP, run):
+            wrong = f"{run} is the id of a group, not of a run: GET /api/v1/backtests?group={run} lists its runs."
+            raise UnknownNameError(wrong, field=field)
         raise _unknown(run, field)
     return _run(dict(found[0]))
 

@@ -163,16 +163,17 @@ def run_backtest(
         return StoredRun(found.done, from_store=True)
     prepared = found.prepared
     with database.rows() as connection:
-        run = add_run(connection, new_run(prepared, group_id))
+        run = add_run(connection, new_run(prepared, group_id, found.lookup_key))
     with RunLog.running(database, run, dagster_run_id) as log:
         _complete(database, found, log, progress)
     return StoredRun(read_run(database, run), from_store=False)
 
 
-def new_run(prepared: Prepared, group_id: UUID | None = None) -> NewRun:
+def new_run(prepared: Prepared, group_id: UUID | None = None, lookup_key: str | None = None) -> NewRun:
     """The row of a run that is asked for."""
     plan = prepared.plan
-    return NewRun(plan.symbol, plan.one.interval.name, plan.one.strategy.name, prepared.configuration, group_id)
+    who = (plan.symbol, plan.one.interval.name, plan.one.strategy.name)
+    return NewRun(*who, prepared.configuration, group_id, lookup_key)
 
 
 @dataclass(frozen=True, slots=True)

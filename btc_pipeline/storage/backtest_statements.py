@@ -37,6 +37,9 @@ SELECT {COLUMNS} FROM backtest_runs WHERE run_key = $1 AND status = 'done' ORDER
 DONE_BY_LOOKUP_KEY: Final = f"""
 SELECT {COLUMNS} FROM backtest_runs WHERE lookup_key = $1 AND status = 'done' ORDER BY finished_at, id LIMIT 1
 """  # noqa: S608 constants of this module
+BUSY_BY_LOOKUP_KEY: Final = """
+SELECT id, status FROM backtest_runs WHERE lookup_key = $1 AND status IN ('queued', 'running')
+"""
 SEVERAL: Final = f"SELECT {COLUMNS} FROM backtest_runs WHERE id = ANY($1::uuid[])"  # noqa: S608 constants of this module
 _TRADE_COLUMNS: Final = (
     "number, entry_time, exit_time, side, quantity, entry_price, exit_price, fees, funding, profit, reason"
@@ -66,7 +69,8 @@ def list_statement(*, newest: bool) -> str:
     return f"""
     SELECT {HEAD_COLUMNS} FROM backtest_runs
     WHERE ($1::text IS NULL OR symbol = $1) AND ($2::text IS NULL OR status = $2)
-      AND ($3::uuid IS NULL OR group_id = $3) AND created_at >= $4 AND created_at < $5
+      AND ($3::uuid IS NULL OR group_id = $3 OR id IN (SELECT backtest_id FROM backtest_groups WHERE group_id = $3))
+      AND created_at >= $4 AND created_at < $5
     ORDER BY created_at {order}, id {order} LIMIT $6
     """  # noqa: S608 constants of this module
 
@@ -82,9 +86,30 @@ def part_statement(what: str, *, newest: bool) -> str:
 
 
 ADD: Final = """
-INSERT INTO backtest_runs (id, group_id, status, symbol, interval, strategy, configuration)
-VALUES ($1::uuid, $2::uuid, 'queued', $3, $4, $5, $6::jsonb)
-ON CONFLICT (id) DO NOTHING
+INSERT INTO backtest_runs (id, group_id, status, symbol, interval, strategy, configuration, lookup_key)
+VALUES ($1::uuid, $2::uuid, 'queued', $3, $4, $5, $6::jsonb, $7)
+ON CONFLICT (lookup_key) WHERE status IN ('queued', 'running') DO UPDATE SET lookup_key = excluded.lookup_key
+RETURNING id, status
+"""
+"""A row that waits, or the one with its lookup key that waits or runs already."""
+GROUP_OF: Final = """
+WITH near AS (
+    SELECT group_id FROM backtest_runs WHERE id = ANY($1::uuid[])
+    UNION SELECT group_id FROM backtest_groups WHERE backtest_id = ANY($1::uuid[])
+), members AS (
+    SELECT group_id, id FROM backtest_runs JOIN near USING (group_id)
+    UNION SELECT group_id, backtest_id FROM backtest_groups JOIN near USING (group_id)
+)
+SELECT group_id FROM members GROUP BY group_id HAVING array_agg(id ORDER BY id) = $1::uuid[] ORDER BY group_id LIMIT 1
+"""
+"""A group of exactly these runs ($1, ascending)."""
+JOIN_GROUP: Final = """
+INSERT INTO backtest_groups (group_id, backtest_id) SELECT $1::uuid, id FROM backtest_runs WHERE id = ANY($2::uuid[])
+ON CONFLICT DO NOTHING
+"""
+IS_GROUP: Final = """
+SELECT 1 AS found FROM backtest_runs WHERE group_id = $1::uuid
+UNION ALL SELECT 1 FROM backtest_groups WHERE group_id = $1::uuid LIMIT 1
 """
 SET_DAGSTER_RUN: Final = "UPDATE backtest_runs SET dagster_run_id = $2 WHERE id = $1::uuid"
 START: Final = """
@@ -96,7 +121,7 @@ RETURNING id
 """
 PROGRESS: Final = "UPDATE backtest_runs SET progress = $2 WHERE id = $1::uuid AND status = 'running'"
 FAIL: Final = """
-UPDATE backtest_runs SET status = 'failed', message = $2, finished_at = clock_timestamp()
+UPDATE backtest_runs SET status = 'failed', lookup_key = NULL, message = $2, finished_at = clock_timestamp()
 WHERE id = $1::uuid AND status IN ('queued', 'running')
 RETURNING id
 """
@@ -110,14 +135,20 @@ RETURNING id
 LOCK: Final = "SELECT pg_advisory_lock(hashtextextended('backtest/' || $1, 0))"
 """Held by whoever runs a run as long as its connection lives."""
 FAIL_ABANDONED: Final = """
-WITH running AS MATERIALIZED (SELECT id FROM backtest_runs WHERE status = 'running')
-UPDATE backtest_runs r SET status = 'failed', message = $1, finished_at = clock_timestamp()
-FROM running
-WHERE r.id = running.id AND r.status = 'running'
-  AND pg_try_advisory_xact_lock(hashtextextended('backtest/' || running.id, 0))
+WITH busy AS MATERIALIZED (
+    SELECT id, status FROM backtest_runs
+    WHERE status = 'running'
+       OR (status = 'queued' AND dagster_run_id IS NULL AND created_at < now() - interval '1 minute')
+)
+UPDATE backtest_runs r
+SET status = 'failed', lookup_key = NULL, message = CASE busy.status WHEN 'running' THEN $1 ELSE $2 END,
+    finished_at = clock_timestamp()
+FROM busy
+WHERE r.id = busy.id AND r.status = busy.status
+  AND pg_try_advisory_xact_lock(hashtextextended('backtest/' || busy.id, 0))
 RETURNING r.id
 """
-"""Runs that nobody runs any more are failed."""
+"""Runs that nobody runs any more ($1 says so), or that nobody has launched ($2), are failed."""
 
 DELETE: Final = """
 WITH decided AS (DELETE FROM decisions WHERE backtest_id = $1::uuid)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from uuid import UUID, uuid4
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from adbc_driver_manager.dbapi import Cursor
 
 EXAMPLE: Final = "0b34999b-b666-4a02-9f5e-068358d151a2"
-ABANDONED: Final = "the process that ran it ended before it was done; launch it again"
+ABANDONED: Final = (
+    "the process that ran it ended before it was done; launch it again",
+    "the process that asked for it ended before it was launched; launch it again",
+)
 
 Rows = psycopg.Connection[dict[str, Any]]
 
@@ -53,19 +56,20 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class NewRun:
-    """A run that is asked for; `configuration` is JSON."""
+    """A run that is asked for; `configuration` is JSON, `lookup_key` lets an equal order find it while it is busy."""
 
     symbol: str
     interval: str
     strategy: str
     configuration: Mapping[str, Any]
     group_id: UUID | None = None
+    lookup_key: str | None = None
 
     def row(self, run: UUID) -> tuple[object, ...]:
         """The parameters of `ADD`."""
         configuration = json.dumps(dict(self.configuration))
         group = self.group_id or run
-        return str(run), str(group), self.symbol, self.interval, self.strategy, configuration
+        return str(run), str(group), self.symbol, self.interval, self.strategy, configuration, self.lookup_key
 
 
 class Keys(NamedTuple):
@@ -145,9 +149,10 @@ def find_done(database: Database, *, run_key: str | None = None, lookup_key: str
 
 
 def add_run(connection: Rows, new: NewRun) -> UUID:
-    """A row for a run that is asked for, `queued`; its id."""
+    """A row for a run that is asked for, `queued`; its id. Beside a busy one with its key it has none."""
     run = uuid4()
-    tell(connection, statements.ADD, *new.row(run))
+    if ask(connection, statements.ADD, *new.row(run))[0]["id"] != run:
+        tell(connection, statements.ADD, *replace(new, lookup_key=None).row(run))
     return run
 
 
@@ -170,8 +175,11 @@ def fail_run(database: Database, run: UUID | str, message: str) -> bool:
 
 
 def fail_abandoned(connection: Rows) -> list[UUID]:
-    """Marks runs as failed whose process has ended: its lock on the run went with its connection."""
-    return [row["id"] for row in ask(connection, statements.FAIL_ABANDONED, ABANDONED)]
+    """Marks runs as failed whose process has ended: its lock on the run went with its connection.
+
+    So are those that have waited for a minute to be launched: whoever asked for them is gone.
+    """
+    return [row["id"] for row in ask(connection, statements.FAIL_ABANDONED, *ABANDONED)]
 
 
 class RunLog:

@@ -11,11 +11,13 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import httpx
 import numpy as np
 import psycopg.conninfo
 import pytest
 from starlette.testclient import TestClient
 
+import api.launching
 from api.app import create_app
 from btc_pipeline.market.candles import Candles, Scale, minute_candles
 from btc_pipeline.pipeline.catalogue import build_catalogue
@@ -26,6 +28,7 @@ from btc_pipeline.storage.instruments import upsert_instrument
 from btc_pipeline.storage.minutes import write_minutes
 from btc_pipeline.storage.times import to_day, to_minute
 from btc_pipeline.storage.vouched import replace_vouched
+from btc_pipeline_tests.api.fake_dagster import FakeDagster
 from btc_pipeline_tests.databases import migrated_database
 
 SYMBOL = "BTCUSD.BITFINEX"
@@ -114,3 +117,31 @@ def client(filled: Database) -> Iterator[TestClient]:
     with TestClient(create_app(settings), raise_server_exceptions=False) as client:
         yield client
     patch.undo()
+
+
+@pytest.fixture(scope="module")
+def stored(server_uri: str, template: str) -> Iterator[Database]:
+    with migrated_database(server_uri, template) as database:
+        fill(database)
+        yield database
+
+
+@pytest.fixture
+def dagster(monkeypatch: pytest.MonkeyPatch) -> FakeDagster:
+    fake = FakeDagster()
+    original = httpx.AsyncClient
+    monkeypatch.setattr(
+        api.launching.httpx, "AsyncClient", lambda **options: original(**{**options, "transport": fake.transport()})
+    )
+    return fake
+
+
+@pytest.fixture
+def web(stored: Database, dagster: FakeDagster, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+    """The API on a database without runs."""
+    with stored.rows() as connection:
+        connection.execute("DELETE FROM backtest_runs")
+        connection.execute("DELETE FROM decisions WHERE backtest_id IS NOT NULL")
+    monkeypatch.setattr("api.context.Context.now", lambda _: NOW)
+    with TestClient(create_app(settings_for(stored)), raise_server_exceptions=False) as client:
+        yield client

@@ -3,94 +3,24 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 from datetime import date
 from itertools import pairwise
 from typing import Any
 
-import httpx
 import psycopg
 import pytest
 from starlette.testclient import TestClient
 
 import api.launching
 from api import backtest_schemas as schemas
-from api.app import create_app
 from api.schemas import ErrorBody
 from btc_pipeline.errors import UserError
 from btc_pipeline.pipeline.backtests import BacktestRequest, run_backtest
 from btc_pipeline.storage.backtests import RunLog, read_run
 from btc_pipeline.storage.connection import Database
-from btc_pipeline_tests.api.conftest import NOW, SYMBOL, fill, settings_for
+from btc_pipeline_tests.api.backtest_web import API, ORDER, get, post, rows, work
+from btc_pipeline_tests.api.conftest import NOW, SYMBOL, settings_for
 from btc_pipeline_tests.api.fake_dagster import FakeDagster
-from btc_pipeline_tests.databases import migrated_database
-
-API = "/api/v1/backtests"
-ORDER = {
-    "symbol": SYMBOL,
-    "intervals": ["37m"],
-    "start_date": "2016-01-01",
-    "strategy": "ma",
-    "parameters": {"period": 5},
-}
-
-
-@pytest.fixture(scope="module")
-def stored(server_uri: str, template: str) -> Iterator[Database]:
-    with migrated_database(server_uri, template) as database:
-        fill(database)
-        yield database
-
-
-@pytest.fixture
-def dagster(monkeypatch: pytest.MonkeyPatch) -> FakeDagster:
-    fake = FakeDagster()
-    original = httpx.AsyncClient
-    monkeypatch.setattr(
-        api.launching.httpx, "AsyncClient", lambda **options: original(**{**options, "transport": fake.transport()})
-    )
-    return fake
-
-
-@pytest.fixture
-def web(stored: Database, dagster: FakeDagster, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
-    """The API on a database without runs."""
-    with stored.rows() as connection:
-        connection.execute("DELETE FROM backtest_runs")
-        connection.execute("DELETE FROM decisions WHERE backtest_id IS NOT NULL")
-    monkeypatch.setattr("api.context.Context.now", lambda _: NOW)
-    with TestClient(create_app(settings_for(stored)), raise_server_exceptions=False) as client:
-        yield client
-
-
-def get(web: TestClient, path: str = "", **parameters: object) -> dict[str, Any]:
-    answer = web.get(f"{API}{path}", params=parameters)  # type: ignore[arg-type]
-    assert answer.status_code == 200, answer.text
-    content: dict[str, Any] = answer.json()
-    return content
-
-
-def post(web: TestClient, **changes: Any) -> dict[str, Any]:
-    answer = web.post(API, json={**ORDER, **changes})
-    assert answer.status_code == 202, answer.text
-    schemas.BacktestsAccepted.model_validate(answer.json())
-    content: dict[str, Any] = answer.json()
-    return content
-
-
-def work(stored: Database, dagster: FakeDagster) -> None:
-    """Does what the launched runs would."""
-    for launched in dagster.launched:
-        config = dict(launched["runConfigData"]["ops"]["backtests"]["config"])
-        run = config.pop("backtest_id")
-        run_backtest(stored, settings_for(stored), BacktestRequest.of(config), backtest_id=run, now=NOW)
-
-
-def rows(stored: Database) -> int:
-    with stored.rows() as connection:
-        found = connection.execute("SELECT count(*) AS n FROM backtest_runs").fetchone()
-    assert found is not None
-    return int(found["n"])
 
 
 def test_an_order_is_queued_launched_made_and_then_answered_from_the_store(
@@ -123,9 +53,9 @@ def test_an_order_is_queued_launched_made_and_then_answered_from_the_store(
     assert done.results.head[0].startswith("Funding is not included")
 
     again = post(web)
-    assert again["data"] == [
-        {"id": run, "interval": "37m", "status": "done", "from_store": True, "address": f"{API}/{run}"}
-    ]
+    row = {"id": run, "interval": "37m", "status": "done", "from_store": True, "joined": False}
+    assert again["data"] == [{**row, "address": f"{API}/{run}"}]
+    assert again["group_id"] == accepted["group_id"]
     assert len(dagster.launched) == 1
 
 

@@ -21,7 +21,7 @@ from btc_pipeline.pipeline.backtests import BacktestRequest, backtest, new_run, 
 from btc_pipeline.pipeline.catalogue import build_catalogue
 from btc_pipeline.pipeline.chain import Chain
 from btc_pipeline.settings import load_settings
-from btc_pipeline.storage.backtests import add_run, delete_run, read_part, read_run
+from btc_pipeline.storage.backtests import Run, add_run, delete_run, read_part, read_run
 from btc_pipeline.storage.connection import Database
 from btc_pipeline.storage.instruments import find_instrument
 from btc_pipeline.strategies.base import Exits
@@ -277,6 +277,30 @@ def test_a_run_that_is_deleted_while_it_runs_leaves_nothing(
     with pytest.raises(UserError, match="was deleted or given up while it ran; nothing of it is kept"):
         run_backtest(database, user_settings(tmp_path), order(), now=NOW)
     assert counts(database) == NOTHING
+
+
+def test_of_two_equal_runs_at_once_both_are_done_and_the_first_can_be_found_meanwhile(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(database)
+    settings, compute, keys, others = user_settings(tmp_path), backtests.compute, list[Any](), list[Run]()
+
+    def lookup_keys() -> list[Any]:
+        with database.rows() as connection:
+            return [row["lookup_key"] for row in connection.execute("SELECT lookup_key FROM backtest_runs")]
+
+    def compute_beside_another(*arguments: Any) -> Any:
+        monkeypatch.setattr(backtests, "compute", compute)
+        keys.extend(lookup_keys())
+        others.append(run_backtest(database, settings, order(), now=NOW).run)
+        return compute(*arguments)
+
+    monkeypatch.setattr(backtests, "compute", compute_beside_another)
+    run = run_backtest(database, settings, order(), now=NOW).run
+    assert [run.status, others[0].status] == ["done", "done"]
+    assert (run.id != others[0].id, run.result_hash) == (True, others[0].result_hash)
+    assert len(keys) == 1
+    assert lookup_keys() == keys * 2
 
 
 def test_an_unknown_run_is_told_so(database: Database, tmp_path: Path) -> None:
