@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from btc_pipeline.cli.console import answers, say_if_replay
+from btc_pipeline.cli.options import named_as_options
 from btc_pipeline.errors import UserError
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ LAST_TRADES = 10
 
 
 @app.command("list")
+@named_as_options()
 def list_runs(
     symbol: Annotated[str | None, typer.Option(help="of this symbol alone")] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="so many of the newest")] = 20,
@@ -107,10 +109,14 @@ def delete(run: RunId) -> None:
 
 def _rows(run: str, what: str, csv: Path | None, *, as_json: bool) -> None:
     from btc_pipeline.cli.backtest_report import TABLES, plain_table
-    from btc_pipeline.storage.backtests import read_part, read_run
+    from btc_pipeline.storage.backtests import read_part, read_run, why_nothing
 
     database = _database(quiet=as_json)
-    table = read_part(database, read_run(database, run).id, what)
+    found = read_run(database, run)
+    nothing = why_nothing(found.id, found.status, found.message)
+    if nothing is not None:
+        raise UserError(nothing, field="id")
+    table = read_part(database, found.id, what)
     if csv is not None:
         from pyarrow.csv import write_csv
 

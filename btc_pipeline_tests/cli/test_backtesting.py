@@ -144,6 +144,21 @@ def test_a_failed_run_is_shown_with_its_words_and_exit_code_1(filled: Run, datab
     assert (told.code, json.loads(told.out)["message"]) == (1, "the venue has no such day")
 
 
+@pytest.mark.parametrize("what", ["trades", "equity", "decisions"])
+def test_a_run_that_is_not_done_says_why_there_is_nothing_of_it(
+    filled: Run, database: Database, tmp_path: Path, what: str
+) -> None:
+    with database.rows() as connection:
+        run = add_run(connection, NewRun("BTCUSD.BITFINEX", "37m", "ma", {}))
+    waiting = f"backtest {run} is queued: it has trades, equity and decisions when it is done."
+    assert filled("backtests", what, run).mistake == waiting
+    fail_run(database, run, "the venue has no such day")
+    failed = f"backtest {run} failed, and nothing of it is kept: the venue has no such day"
+    for options in ((), ("--json",), ("--csv", tmp_path / "x.csv")):
+        assert filled("backtests", what, run, *options).mistake == failed
+    assert not (tmp_path / "x.csv").exists()
+
+
 def test_an_exit_of_0_is_none(filled: Run) -> None:
     none = stored(filled, "backtest", *ORDER, "--stop", "0", "--target", "0", "--trailing", "0")
     assert stored(filled, "backtest", *ORDER)["id"] == none["id"]
@@ -200,5 +215,6 @@ def test_stored_runs_are_shown_compared_written_and_deleted(filled: Run, tmp_pat
     assert filled("backtests", "compare", other).mistake.startswith("compare takes two ids or more")
     assert filled("backtests", "show", "x").mistake.startswith("id 'x' is not an id of backtests, such as ")
     assert filled("backtests", "list", "--symbol", "BTC").out.startswith("there are none")
+    assert filled("backtests", "list", "--symbol", "btc").mistake.startswith("--symbol 'btc' is not valid")
     nowhere = filled("backtests", "trades", other, "--csv", tmp_path / "nowhere" / "x.csv")
     assert "cannot be written" in nowhere.mistake
