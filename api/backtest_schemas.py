@@ -214,6 +214,8 @@ class BacktestPart(Page):
 
     id: UUID
     feed: Feed
+    status: Literal["queued", "running", "done", "failed"]
+    message: str | None = Field(description="of a run that is not done why the page is empty")
     count: int
 
 

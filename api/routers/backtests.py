@@ -32,7 +32,7 @@ from api.streaming import ClosingResponse
 from btc_pipeline.errors import UnknownNameError, UserError
 from btc_pipeline.market.instruments import canonical_symbol
 from btc_pipeline.storage import backtest_statements as statements
-from btc_pipeline.storage.backtests import ABANDONED, parse_id
+from btc_pipeline.storage.backtests import ABANDONED, parse_id, why_nothing
 from btc_pipeline.storage.queries import stream_rows
 
 if TYPE_CHECKING:
@@ -204,9 +204,12 @@ async def decisions(
     responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
 )
 async def export(context: ContextDependency, run: RunId, what: Annotated[Part, Query()] = Part.TRADES) -> Response:
-    """Times are ISO 8601 in UTC."""
+    """Times are ISO 8601 in UTC. A run that is not done has no file: 422 says why."""
+    await _settle(context)
     wanted = parse_id(run, "run")
-    await _read(context, wanted, "run")
+    _, nothing = _nothing(await _read(context, wanted, "run"))
+    if nothing is not None:
+        raise UserError(nothing, field="run")
 
     def read(cursor: Cursor) -> Iterator[bytes]:
         yield from csv(map(_as_table, stream_rows(cursor, statements.EXPORTS[what], (str(wanted),))), quoting="needed")
@@ -245,7 +248,8 @@ async def _page(
 ) -> Response:
     first, last = parse_range(start, end)
     wanted, newest = parse_id(run, "run"), first is None
-    await _read(context, wanted, "run")
+    await _settle(context)
+    status, nothing = _nothing(await _read(context, wanted, "run"))
     found = await context.connections.fetch(
         statements.part_statement(what, newest=newest),
         wanted,
@@ -256,7 +260,7 @@ async def _page(
     time = "entry_time" if what is Part.TRADES else "time"
     page = cut([_row(dict(row)) for row in found], limit, skip, newest=newest, time=time)
     addresses = links(request, page)
-    head = {"id": wanted, "feed": context.settings.feed, "count": len(page.rows)}
+    head = {"id": wanted, "feed": context.settings.feed, "status": status, "message": nothing, "count": len(page.rows)}
     return json_response({**head, **addresses, "data": page.rows})
 
 
@@ -268,6 +272,11 @@ async def _read(context: Context, run: UUID, field: str) -> dict[str, Any]:
             raise UnknownNameError(wrong, field=field)
         raise _unknown(run, field)
     return _run(dict(found[0]))
+
+
+def _nothing(run: dict[str, Any]) -> tuple[str, str | None]:
+    """Where a run is, and why there are no parts of it; None where there are."""
+    return run["status"], why_nothing(run["id"], run["status"], run["message"])
 
 
 def _unknown(run: UUID, field: str) -> UnknownNameError:

@@ -127,6 +127,15 @@ def read_last_trades(database: Database, run: UUID, count: int) -> list[dict[str
         return ask(connection, statements.LAST_TRADES, str(run), count)[::-1]
 
 
+def why_nothing(run: UUID, status: str, message: str | None) -> str | None:
+    """Why a run has no trades, equity and decisions, in one line; None for one that is done."""
+    if status == "done":
+        return None
+    if status == "failed":
+        return f"backtest {run} failed, and nothing of it is kept: {message}"
+    return f"backtest {run} is {status}: it has trades, equity and decisions when it is done."
+
+
 def parse_id(text: UUID | str, field: str = "id") -> UUID:
     """The id of a run or a group.
 

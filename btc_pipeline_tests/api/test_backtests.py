@@ -249,6 +249,20 @@ def test_a_run_that_cannot_be_made_fails_with_words(web: TestClient, stored: Dat
     assert failed["message"].startswith("strategy 'gone' is unknown: ")
     assert failed["results"] is None
 
+    why = f"backtest {run} failed, and nothing of it is kept: {failed['message']}"
+    for what in ("trades", "equity", "decisions"):
+        page = get(web, f"/{run}/{what}")
+        assert (page["status"], page["message"], page["data"]) == ("failed", why, [])
+        answer = web.get(f"{API}/{run}/csv", params={"what": what})
+        assert (answer.status_code, answer.json()) == (422, {"detail": [{"field": "run", "message": why}]})
+
+
+def test_a_run_that_waits_has_no_parts_and_says_so(web: TestClient) -> None:
+    run = post(web)["id"]
+    page = get(web, f"/{run}/trades")
+    why = f"backtest {run} is queued: it has trades, equity and decisions when it is done."
+    assert (page["status"], page["message"], page["data"]) == ("queued", why, [])
+
 
 def test_a_run_whose_process_ended_is_failed_when_it_is_looked_at(web: TestClient, stored: Database) -> None:
     run = uuid.UUID(post(web)["id"])
@@ -285,6 +299,7 @@ def test_pages_of_parts_hold_together_with_the_description_and_the_file(
     for what, model in pages.items():
         whole = get(web, f"/{run}/{what}", start="2015-01-01", limit=10_000)
         assert model.model_validate(whole).count == len(whole["data"]) > 5
+        assert (whole["status"], whole["message"]) == ("done", None)
         page, found = get(web, f"/{run}/{what}", start="2015-01-01", limit=3), []
         while True:
             found += page["data"]
