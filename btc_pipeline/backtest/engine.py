@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from btc_pipeline.backtest.market_data import NO_FUNDING, MarketData
 from btc_pipeline.market.candles import Float64Array
 from btc_pipeline.market.intervals import Int64Array
 from btc_pipeline.strategies.base import TargetArray
+
+if TYPE_CHECKING:
+    from btc_pipeline.backtest.kernel import FeeSteps
 
 ENGINE_VERSION: Final = 1
 """Goes into every run's key: raised when the same inputs may give another result."""
@@ -133,7 +136,7 @@ def simulate(data: MarketData, targets: TargetArray, account: Account, *, slippa
 class Workspace:
     """Arrays of a simulation, made once for many runs over the same data; one a thread.
 
-    After a run `trades`, `cancelled` and `equity` hold its results, as far as its totals say.
+    After a run its ledger (`kernel.Ledger`) holds the results, as far as its totals say.
     """
 
     def __init__(self, data: MarketData) -> None:
@@ -143,14 +146,22 @@ class Workspace:
         funding = data.funding or NO_FUNDING
         self._data = data
         self._kernel, self._metrics = kernel, metrics
-        extremes = np.array([bars.low.min(), bars.high.max()] if n else [0.0, 0.0])
-        self._bars = _compiled_for(bars.time, bars.close_time, bars.open, bars.high, bars.low, bars.close, extremes)
-        self._minutes: tuple[Int64Array | Float64Array, ...] = (_NO_MINUTES, *(_NO_PRICES,) * 3, _NO_MINUTES)
         midnight_bar, funding_bar = (np.searchsorted(bars.close_time, time) for time in (data.midnight, funding.time))
-        self._days = _compiled_for(data.midnight, midnight_bar, data.mark, funding.time, funding_bar, funding.rate)
-        self.trades = np.zeros((n, kernel.TRADE_COLUMNS))
-        self.cancelled = np.zeros((n, 2), np.int64)
-        self.equity = np.zeros(len(data.days) + 1)
+        extremes = np.array([bars.low.min(initial=np.inf), bars.high.max(initial=0.0)])
+        self._bars = kernel.Bars(
+            *_compiled_for(bars.time, bars.close_time, bars.open, bars.high, bars.low, bars.close, extremes)
+        )
+        self._minutes = kernel.MinuteRows(_NO_MINUTES, *(_NO_PRICES,) * 3, _NO_MINUTES)
+        self._midnights = kernel.Midnights(*_compiled_for(data.midnight, midnight_bar, data.mark))
+        self._payments = kernel.Payments(*_compiled_for(funding.time, funding_bar, funding.rate))
+        self._ledger = kernel.Ledger(
+            np.zeros((n, kernel.TRADE_COLUMNS)), np.zeros((n, 2), np.int64), np.zeros(len(data.days) + 1)
+        )
+
+    @property
+    def equity(self) -> Float64Array:
+        """Of the last run, float64[d + 1], as `Outcome.equity`; the next one overwrites it."""
+        return self._ledger.equity
 
     def run(
         self, targets: TargetArray, account: Account, slippage_bps: float | None = None
@@ -165,26 +176,26 @@ class Workspace:
             ValueError: there is not one target for every bar.
         """
         slippage = account.slippage_bps if slippage_bps is None else slippage_bps
-        totals, figures = self._run(targets[np.newaxis], *_fee_steps(account), _settings(account, slippage))
+        totals, figures = self._run(targets[np.newaxis], self._fees(account), _settings(account, slippage))
         return totals[0], figures[0]
 
     def measure_each(self, targets: TargetArray, account: Account) -> Float64Array:
         """As `run` with each row of targets, int8[k, n]; gives the figures alone, float64[k, len(metrics.NAMES)]."""
-        return self._run(targets, *_fee_steps(account), _settings(account, account.slippage_bps))[1]
+        return self._run(targets, self._fees(account), _settings(account, account.slippage_bps))[1]
 
     def final_equity(self, targets: TargetArray, account: Account, cost_bps: float) -> float:
         """What is left at the end where every fill costs so many basis points of its value, and nothing else."""
-        costs = np.array([cost_bps / 10_000])
-        self._run(targets[np.newaxis], np.zeros(1, np.int64), costs, _settings(account, 0.0))
+        fees = self._kernel.FeeSteps(np.zeros(1, np.int64), np.array([cost_bps / 10_000]))
+        self._run(targets[np.newaxis], fees, _settings(account, 0.0))
         return float(self.equity[-1])
 
     def outcome(self, totals: Float64Array) -> Outcome:
         """A copy of what the last run left, whose totals those are."""
-        kernel = self._kernel
+        kernel, ledger = self._kernel, self._ledger
         return Outcome(
-            _trades(self.trades[: int(totals[kernel.TRADES])]),
-            self.equity.copy(),
-            self.cancelled[: int(totals[kernel.CANCELLED])].copy(),
+            _trades(ledger.trades[: int(totals[kernel.TRADES])]),
+            ledger.equity.copy(),
+            ledger.cancelled[: int(totals[kernel.CANCELLED])].copy(),
             bars=len(self._data.bars),
             bars_held=int(totals[kernel.BARS_HELD]),
             turnover=float(totals[kernel.TURNOVER]),
@@ -192,52 +203,28 @@ class Workspace:
             funding=float(totals[kernel.FUNDING_PAID]),
         )
 
-    def _run(
-        self, targets: TargetArray, since: Int64Array, rates: Float64Array, settings: Float64Array
-    ) -> tuple[Float64Array, Float64Array]:
+    def _fees(self, account: Account) -> FeeSteps:
+        since, rates = fee_steps(account.fees)
+        return self._kernel.FeeSteps(np.array(since, np.int64), np.array(rates))
+
+    def _run(self, targets: TargetArray, fees: FeeSteps, settings: Float64Array) -> tuple[Float64Array, Float64Array]:
+        """Totals and figures of each row of targets."""
         # The compiled loop checks no bounds.
         if targets.shape[1] != len(self._data.bars):
             raise ValueError(f"{targets.shape[1]} targets for {len(self._data.bars)} bars")
         (wanted,) = _compiled_for(targets)
-        found = np.empty((len(targets), self._kernel.TOTALS)), np.empty((len(targets), len(self._metrics.NAMES)))
-        if not self._measure_each(wanted, since, rates, settings, *found):
-            minutes = self._data.minutes
-            self._minutes = _compiled_for(
-                minutes.time, minutes.open, minutes.high, minutes.low, self._data.minute_first
-            )
-            self._measure_each(wanted, since, rates, settings, *found)
-        return found
+        totals = np.empty((len(targets), self._kernel.TOTALS))
+        figures = np.empty((len(targets), len(self._metrics.NAMES)))
 
-    def _measure_each(
-        self,
-        targets: TargetArray,
-        since: Int64Array,
-        rates: Float64Array,
-        settings: Float64Array,
-        totals: Float64Array,
-        figures: Float64Array,
-    ) -> bool:
-        """Whether it could do without minutes, or has them."""
-        done: bool = self._metrics.measure_each(
-            *self._bars,
-            targets,
-            *self._minutes,
-            *self._days,
-            since,
-            rates,
-            settings,
-            self.trades,
-            self.cancelled,
-            self.equity,
-            totals,
-            figures,
-        )
-        return done
+        def measured() -> bool:
+            known = self._bars, self._minutes, self._midnights, self._payments, fees, settings
+            return bool(self._metrics.measure_each(*known, wanted, self._ledger, totals, figures))
 
-
-def _fee_steps(account: Account) -> tuple[Int64Array, Float64Array]:
-    since, rates = fee_steps(account.fees)
-    return np.array(since, np.int64), np.array(rates)
+        if not measured():
+            rows, first = self._data.minutes, self._data.minute_first
+            self._minutes = self._kernel.MinuteRows(*_compiled_for(rows.time, rows.open, rows.high, rows.low, first))
+            measured()
+        return totals, figures
 
 
 def _compiled_for(*columns: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], ...]:

@@ -9,12 +9,14 @@ target becomes the next order.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from btc_pipeline.backtest.compiled import compiled
 from btc_pipeline.backtest.exits import OPEN, SIGNAL, fixed_levels, liquidation_price, may_exit, walk
+from btc_pipeline.market.candles import Float64Array
+from btc_pipeline.market.intervals import Int64Array
 
 NO_OPINION: Final = -128
 NOTHING_BLOCKED: Final = -99
@@ -40,56 +42,82 @@ TRADES, CANCELLED, BARS_HELD, TURNOVER, FEES_PAID, FUNDING_PAID, NEEDS_MINUTES =
 TOTALS: Final = 7
 
 
+class Bars(NamedTuple):
+    """int64[n] open and close times in epoch minutes, float64[n] prices, float64[2] the lowest and the highest one."""
+
+    opened: Int64Array
+    closed: Int64Array
+    open: Float64Array
+    high: Float64Array
+    low: Float64Array
+    close: Float64Array
+    extremes: Float64Array
+
+
+class MinuteRows(NamedTuple):
+    """int64[m] times and float64[m] prices of the minutes of all bars, int64[n + 1] the row of each bar's first minute;
+    all empty where no minutes are given.
+    """
+
+    time: Int64Array
+    open: Float64Array
+    high: Float64Array
+    low: Float64Array
+    first: Int64Array
+
+
+class Midnights(NamedTuple):
+    """When equity is sampled: int64[d] times, int64[d] the first bars that close then or later (n for none), float64[d]
+    the last prices by then.
+    """
+
+    time: Int64Array
+    bar: Int64Array
+    mark: Float64Array
+
+
+class Payments(NamedTuple):
+    """Funding: int64[f] times, int64[f] the first bars that close then or later, and float64[f] which part of its value
+    a long position pays.
+    """
+
+    time: Int64Array
+    bar: Int64Array
+    rate: Float64Array
+
+
+class FeeSteps(NamedTuple):
+    """int64[k] times, and float64[k] the fraction of a fill's value since then."""
+
+    since: Int64Array
+    rate: Float64Array
+
+
+class Ledger(NamedTuple):
+    """What a simulation writes: float64[n, 12] trades (each begins in a bar of its own), int64[n, 2] cancelled orders
+    (bar of the order, reason), float64[d + 1] equity, at the start and at midnights.
+    """
+
+    trades: Float64Array
+    cancelled: Int64Array
+    equity: Float64Array
+
+
 @compiled
-def simulate(
-    opened,
-    closed,
-    open_,
-    high,
-    low,
-    close,
-    extremes,
-    target,
-    minute_time,
-    minute_open,
-    minute_high,
-    minute_low,
-    minute_first,
-    midnight,
-    midnight_bar,
-    mark,
-    funding_time,
-    funding_bar,
-    funding_rate,
-    fee_from,
-    fee_rate,
-    settings,
-    trades,
-    cancelled,
-    equity,
-):
-    """Trades targets over n bars; writes trades, cancelled orders and equity at midnights, and gives the totals.
+def simulate(bars, minutes, midnights, payments, fees, settings, target, ledger):
+    """Trades targets over n bars; writes the ledger, and gives the totals.
 
     Args:
-        opened, closed: int64[n], open and close times in epoch minutes.
-        open_, high, low, close: float64[n].
-        extremes: float64[2], the lowest and the highest price of all bars.
-        target: int8[n], wanted at each close: -1, 0, 1 or NO_OPINION.
-        minute_time, minute_open, minute_high, minute_low: int64[m], float64[m] three times, the minutes of all bars.
-        minute_first: int64[n + 1], the row of each bar's first minute; empty where no minutes are given.
-        midnight, mark: int64[d], float64[d], when equity is sampled, and the last price by then.
-        funding_time, funding_rate: int64[f], float64[f], what a long position pays of its value, and when.
-        midnight_bar, funding_bar: int64[d], int64[f], the first bar that closes then or later; n for none.
-        fee_from, fee_rate: int64[k], float64[k], fractions of a fill's value, and since when.
+        bars, minutes, midnights, payments, fees, ledger: the tuples of arrays above.
         settings: float64[11], see the names above; 0 where a limit or exit is not used.
-        trades: float64[n, 12], filled: every trade has a bar of its own that it began in.
-        cancelled: int64[n, 2], filled with (bar of the order, reason).
-        equity: float64[d + 1], filled; the first is the capital.
+        target: int8[n], wanted at each close: -1, 0, 1 or NO_OPINION.
 
     Returns:
         float64[7], totals. NEEDS_MINUTES is 1, and nothing else counts, where an exit lies inside a bar and no minutes
         are given.
     """
+    opened, closed, open_, high, low, close, extremes = bars
+    trades, cancelled, equity = ledger
     n = len(close)
     totals = np.zeros(TOTALS)
     slip, maintenance, lot, trailing = settings[SLIPPAGE], settings[MAINTENANCE], settings[LOT], settings[TRAILING_AT]
@@ -101,9 +129,9 @@ def simulate(
     last_open = 0.0
     equity[0] = cash
     if n:
-        while due < len(funding_time) and funding_time[due] <= opened[0]:
+        while due < len(payments.time) and payments.time[due] <= opened[0]:
             due += 1
-    next_event = _next_event(day, due, midnight, funding_time)
+    next_event = _next_event(day, due, midnights, payments)
     bar = -1
     while bar + 1 < n:
         bar += 1
@@ -115,18 +143,18 @@ def simulate(
             if side != 0:
                 above, below = (max(liquid, stopped), reached) if side > 0 else (reached, min(liquid, stopped))
             watched = side != 0 and not (extremes[0] > above and extremes[1] < below)
-            edge = funding_bar[due] if due < len(funding_time) else n
+            edge = payments.bar[due] if due < len(payments.time) else n
             bar = _first_not_quiet(bar, edge, kept, target, watched, above, below, high, low)
             if bar < edge and not (watched and (low[bar] <= above or high[bar] >= below)):
                 # Only its target is news.
                 pending, desired, blocked = target[bar] != side, int(target[bar]), NOTHING_BLOCKED
                 bar += 1
-            while day < len(midnight) and midnight_bar[day] < bar:
-                equity[day + 1] = _worth(side, quantity, entry, cash, mark[day])
+            while day < len(midnights.time) and midnights.bar[day] < bar:
+                equity[day + 1] = _worth(side, quantity, entry, cash, midnights.mark[day])
                 day += 1
             if bar > first:
                 last_open = open_[bar - 1]
-                next_event = _next_event(day, due, midnight, funding_time)
+                next_event = _next_event(day, due, midnights, payments)
                 if side != 0:
                     totals[BARS_HELD] += bar - first
             if bar == n:
@@ -134,9 +162,9 @@ def simulate(
         if next_event <= opened[bar]:
             cash, funded, day, due = _pass_time(
                 opened[bar], last_open, side, quantity, entry, cash, funded, day, due,
-                midnight, mark, funding_time, funding_rate, equity, totals,
+                midnights, payments, equity, totals,
             )  # fmt: skip
-            next_event, relevel = _next_event(day, due, midnight, funding_time), side != 0
+            next_event, relevel = _next_event(day, due, midnights, payments), side != 0
         last_open = open_[bar]
 
         if pending:
@@ -145,7 +173,7 @@ def simulate(
                 cancelled[refused, 0], cancelled[refused, 1] = bar - 1, HOLE
                 refused += 1
             else:
-                fee = _fee_at(opened[bar], fee_from, fee_rate)
+                fee = _fee_at(opened[bar], fees)
                 if side != 0:
                     price = open_[bar] * (1.0 - side * slip)
                     cash = _close(trades, count, totals, side, quantity, entry, price, fee, paid, funded, cash)
@@ -179,28 +207,28 @@ def simulate(
                 relevel = False
             if not may_exit(side, best, high[bar], low[bar], liquid, stopped, reached, trailing):
                 best = max(best, high[bar]) if side > 0 else min(best, low[bar])
-            elif len(minute_first) == 0:
+            elif len(minutes.first) == 0:
                 totals[NEEDS_MINUTES] = 1.0
                 return totals
             else:
                 at, exit_price, reason, best = walk(
-                    minute_open, minute_high, minute_low, minute_first[bar], minute_first[bar + 1],
+                    minutes.open, minutes.high, minutes.low, minutes.first[bar], minutes.first[bar + 1],
                     side, best, liquid, stopped, reached, trailing,
                 )  # fmt: skip
                 if at >= 0:
-                    exit_time = minute_time[at]
+                    exit_time = minutes.time[at]
 
         until = min(exit_time, closed[bar])
         if next_event <= until:
             cash, funded, day, due = _pass_time(
                 until, last_open, side, quantity, entry, cash, funded, day, due,
-                midnight, mark, funding_time, funding_rate, equity, totals,
+                midnights, payments, equity, totals,
             )  # fmt: skip
-            next_event, relevel = _next_event(day, due, midnight, funding_time), side != 0
+            next_event, relevel = _next_event(day, due, midnights, payments), side != 0
 
         if exit_time != FAR:
             price = exit_price * (1.0 - side * slip)
-            fee = _fee_at(exit_time, fee_from, fee_rate)
+            fee = _fee_at(exit_time, fees)
             cash = _close(trades, count, totals, side, quantity, entry, price, fee, paid, funded, cash)
             trades[count, EXIT_TIME], trades[count, EXIT_BAR] = exit_time, bar
             trades[count, REASON] = reason
@@ -212,10 +240,10 @@ def simulate(
             blocked = NOTHING_BLOCKED
             pending, desired = wanted != side, int(wanted)
 
-    if len(midnight):
+    if len(midnights.time):
         cash, funded, day, due = _pass_time(
-            midnight[-1], last_open, side, quantity, entry, cash, funded, day, due,
-            midnight, mark, funding_time, funding_rate, equity, totals,
+            midnights.time[-1], last_open, side, quantity, entry, cash, funded, day, due,
+            midnights, payments, equity, totals,
         )  # fmt: skip
     if side != 0:
         trades[count, EXIT_TIME], trades[count, EXIT_BAR], trades[count, REASON] = closed[n - 1], n - 1, OPEN
@@ -250,10 +278,10 @@ def _worth(side, quantity, entry, cash, price):
 
 
 @compiled
-def _next_event(day, due, midnight, funding_time):
+def _next_event(day, due, midnights, payments):
     """When the next midnight or funding is."""
-    first = midnight[day] if day < len(midnight) else FAR
-    return min(first, funding_time[due]) if due < len(funding_time) else first
+    first = midnights.time[day] if day < len(midnights.time) else FAR
+    return min(first, payments.time[due]) if due < len(payments.time) else first
 
 
 @compiled
@@ -267,10 +295,8 @@ def _pass_time(
     funded,
     day,
     due,
-    midnight,
-    mark,
-    funding_time,
-    funding_rate,
+    midnights,
+    payments,
     equity,
     totals,
 ):
@@ -283,29 +309,29 @@ def _pass_time(
         (cash, funded, day, due), behind it.
     """
     while True:
-        next_day = midnight[day] if day < len(midnight) else FAR
-        next_funding = funding_time[due] if due < len(funding_time) else FAR
+        next_day = midnights.time[day] if day < len(midnights.time) else FAR
+        next_funding = payments.time[due] if due < len(payments.time) else FAR
         if min(next_day, next_funding) > until:
             return cash, funded, day, due
         if next_funding <= next_day:
             if side != 0:
-                payment = side * quantity * price * funding_rate[due]
+                payment = side * quantity * price * payments.rate[due]
                 cash -= payment
                 funded += payment
                 totals[FUNDING_PAID] += payment
             due += 1
         else:
-            equity[day + 1] = _worth(side, quantity, entry, cash, mark[day])
+            equity[day + 1] = _worth(side, quantity, entry, cash, midnights.mark[day])
             day += 1
 
 
 @compiled
-def _fee_at(time, fee_from, fee_rate):
+def _fee_at(time, fees):
     """The fee of a fill at that time; before the first row the first one's."""
     at = 0
-    while at + 1 < len(fee_from) and fee_from[at + 1] <= time:
+    while at + 1 < len(fees.since) and fees.since[at + 1] <= time:
         at += 1
-    return fee_rate[at]
+    return fees.rate[at]
 
 
 @compiled

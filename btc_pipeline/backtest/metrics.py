@@ -153,14 +153,14 @@ def measure(equity, profits, bars, bars_held, turnover, fees, funding):
 
 
 @compiled
-def _measure_run(equity, trades, totals, bars):
+def _measure_run(ledger, totals, bars):
     """`measure` of what `kernel.simulate` left behind."""
     count = int(totals[kernel.TRADES])
-    if count and trades[count - 1, kernel.REASON] == exits.OPEN:
+    if count and ledger.trades[count - 1, kernel.REASON] == exits.OPEN:
         count -= 1
     return measure(
-        equity,
-        trades[:count, kernel.PROFIT],
+        ledger.equity,
+        ledger.trades[:count, kernel.PROFIT],
         bars,
         totals[kernel.BARS_HELD],
         totals[kernel.TURNOVER],
@@ -170,36 +170,8 @@ def _measure_run(equity, trades, totals, bars):
 
 
 @compiled
-def measure_each(
-    opened,
-    closed,
-    open_,
-    high,
-    low,
-    close,
-    extremes,
-    targets,
-    minute_time,
-    minute_open,
-    minute_high,
-    minute_low,
-    minute_first,
-    midnight,
-    midnight_bar,
-    mark,
-    funding_time,
-    funding_bar,
-    funding_rate,
-    fee_from,
-    fee_rate,
-    settings,
-    trades,
-    cancelled,
-    equity,
-    totals,
-    figures,
-):
-    """`kernel.simulate` of each row of targets, int8[k, n]; trades, cancelled orders and equity are those of the last.
+def measure_each(bars, minutes, midnights, payments, fees, settings, targets, ledger, totals, figures):
+    """`kernel.simulate` of each row of targets, int8[k, n], and its figures; the ledger is that of the last.
 
     Args:
         totals, figures: float64[k, 7], float64[k, 20], filled with what `simulate` and `measure` give.
@@ -208,15 +180,10 @@ def measure_each(
         Whether they are; False where minutes are needed and not given.
     """
     for row in range(len(targets)):
-        totals[row] = kernel.simulate(
-            opened, closed, open_, high, low, close, extremes, targets[row],
-            minute_time, minute_open, minute_high, minute_low, minute_first,
-            midnight, midnight_bar, mark, funding_time, funding_bar, funding_rate,
-            fee_from, fee_rate, settings, trades, cancelled, equity,
-        )  # fmt: skip
+        totals[row] = kernel.simulate(bars, minutes, midnights, payments, fees, settings, targets[row], ledger)
         if totals[row, kernel.NEEDS_MINUTES]:
             return False
-        figures[row] = _measure_run(equity, trades, totals[row], len(close))
+        figures[row] = _measure_run(ledger, totals[row], len(bars.close))
     return True
 
 
