@@ -116,7 +116,12 @@ def simulate(bars, minutes, midnights, payments, fees, settings, target, ledger)
         float64[7], totals. NEEDS_MINUTES is 1, and nothing else counts, where an exit lies inside a bar and no minutes
         are given.
     """
+    # Within a loop an array in a tuple costs a count of references at every use.
     opened, closed, open_, high, low, close, extremes = bars
+    minute_time, minute_open, minute_high, minute_low, minute_first = minutes
+    midnight, midnight_bar, mark = midnights
+    funding_time, funding_bar, funding_rate = payments
+    fee_from, fee_rate = fees
     trades, cancelled, equity = ledger
     n = len(close)
     totals = np.zeros(TOTALS)
@@ -129,9 +134,9 @@ def simulate(bars, minutes, midnights, payments, fees, settings, target, ledger)
     last_open = 0.0
     equity[0] = cash
     if n:
-        while due < len(payments.time) and payments.time[due] <= opened[0]:
+        while due < len(funding_time) and funding_time[due] <= opened[0]:
             due += 1
-    next_event = _next_event(day, due, midnights, payments)
+    next_event = _next_event(day, due, midnight, funding_time)
     bar = -1
     while bar + 1 < n:
         bar += 1
@@ -143,18 +148,18 @@ def simulate(bars, minutes, midnights, payments, fees, settings, target, ledger)
             if side != 0:
                 above, below = (max(liquid, stopped), reached) if side > 0 else (reached, min(liquid, stopped))
             watched = side != 0 and not (extremes[0] > above and extremes[1] < below)
-            edge = payments.bar[due] if due < len(payments.time) else n
+            edge = funding_bar[due] if due < len(funding_time) else n
             bar = _first_not_quiet(bar, edge, kept, target, watched, above, below, high, low)
             if bar < edge and not (watched and (low[bar] <= above or high[bar] >= below)):
                 # Only its target is news.
                 pending, desired, blocked = target[bar] != side, int(target[bar]), NOTHING_BLOCKED
                 bar += 1
-            while day < len(midnights.time) and midnights.bar[day] < bar:
-                equity[day + 1] = _worth(side, quantity, entry, cash, midnights.mark[day])
+            while day < len(midnight) and midnight_bar[day] < bar:
+                equity[day + 1] = _worth(side, quantity, entry, cash, mark[day])
                 day += 1
             if bar > first:
                 last_open = open_[bar - 1]
-                next_event = _next_event(day, due, midnights, payments)
+                next_event = _next_event(day, due, midnight, funding_time)
                 if side != 0:
                     totals[BARS_HELD] += bar - first
             if bar == n:
@@ -162,9 +167,9 @@ def simulate(bars, minutes, midnights, payments, fees, settings, target, ledger)
         if next_event <= opened[bar]:
             cash, funded, day, due = _pass_time(
                 opened[bar], last_open, side, quantity, entry, cash, funded, day, due,
-                midnights, payments, equity, totals,
+                midnight, mark, funding_time, funding_rate, equity, totals,
             )  # fmt: skip
-            next_event, relevel = _next_event(day, due, midnights, payments), side != 0
+            next_event, relevel = _next_event(day, due, midnight, funding_time), side != 0
         last_open = open_[bar]
 
         if pending:
@@ -173,7 +178,7 @@ def simulate(bars, minutes, midnights, payments, fees, settings, target, ledger)
                 cancelled[refused, 0], cancelled[refused, 1] = bar - 1, HOLE
                 refused += 1
             else:
-                fee = _fee_at(opened[bar], fees)
+                fee = _fee_at(opened[bar], fee_from, fee_rate)
                 if side != 0:
                     price = open_[bar] * (1.0 - side * slip)
                     cash = _close(trades, count, totals, side, quantity, entry, price, fee, paid, funded, cash)
@@ -207,28 +212,28 @@ def simulate(bars, minutes, midnights, payments, fees, settings, target, ledger)
                 relevel = False
             if not may_exit(side, best, high[bar], low[bar], liquid, stopped, reached, trailing):
                 best = max(best, high[bar]) if side > 0 else min(best, low[bar])
-            elif len(minutes.first) == 0:
+            elif len(minute_first) == 0:
                 totals[NEEDS_MINUTES] = 1.0
                 return totals
             else:
                 at, exit_price, reason, best = walk(
-                    minutes.open, minutes.high, minutes.low, minutes.first[bar], minutes.first[bar + 1],
+                    minute_open, minute_high, minute_low, minute_first[bar], minute_first[bar + 1],
                     side, best, liquid, stopped, reached, trailing,
                 )  # fmt: skip
                 if at >= 0:
-                    exit_time = minutes.time[at]
+                    exit_time = minute_time[at]
 
         until = min(exit_time, closed[bar])
         if next_event <= until:
             cash, funded, day, due = _pass_time(
                 until, last_open, side, quantity, entry, cash, funded, day, due,
-                midnights, payments, equity, totals,
+                midnight, mark, funding_time, funding_rate, equity, totals,
             )  # fmt: skip
-            next_event, relevel = _next_event(day, due, midnights, payments), side != 0
+            next_event, relevel = _next_event(day, due, midnight, funding_time), side != 0
 
         if exit_time != FAR:
             price = exit_price * (1.0 - side * slip)
-            fee = _fee_at(exit_time, fees)
+            fee = _fee_at(exit_time, fee_from, fee_rate)
             cash = _close(trades, count, totals, side, quantity, entry, price, fee, paid, funded, cash)
             trades[count, EXIT_TIME], trades[count, EXIT_BAR] = exit_time, bar
             trades[count, REASON] = reason
@@ -240,10 +245,10 @@ def simulate(bars, minutes, midnights, payments, fees, settings, target, ledger)
             blocked = NOTHING_BLOCKED
             pending, desired = wanted != side, int(wanted)
 
-    if len(midnights.time):
+    if len(midnight):
         cash, funded, day, due = _pass_time(
-            midnights.time[-1], last_open, side, quantity, entry, cash, funded, day, due,
-            midnights, payments, equity, totals,
+            midnight[-1], last_open, side, quantity, entry, cash, funded, day, due,
+            midnight, mark, funding_time, funding_rate, equity, totals,
         )  # fmt: skip
     if side != 0:
         trades[count, EXIT_TIME], trades[count, EXIT_BAR], trades[count, REASON] = closed[n - 1], n - 1, OPEN
@@ -278,10 +283,10 @@ def _worth(side, quantity, entry, cash, price):
 
 
 @compiled
-def _next_event(day, due, midnights, payments):
+def _next_event(day, due, midnight, funding_time):
     """When the next midnight or funding is."""
-    first = midnights.time[day] if day < len(midnights.time) else FAR
-    return min(first, payments.time[due]) if due < len(payments.time) else first
+    first = midnight[day] if day < len(midnight) else FAR
+    return min(first, funding_time[due]) if due < len(funding_time) else first
 
 
 @compiled
@@ -295,8 +300,10 @@ def _pass_time(
     funded,
     day,
     due,
-    midnights,
-    payments,
+    midnight,
+    mark,
+    funding_time,
+    funding_rate,
     equity,
     totals,
 ):
@@ -309,29 +316,29 @@ def _pass_time(
         (cash, funded, day, due), behind it.
     """
     while True:
-        next_day = midnights.time[day] if day < len(midnights.time) else FAR
-        next_funding = payments.time[due] if due < len(payments.time) else FAR
+        next_day = midnight[day] if day < len(midnight) else FAR
+        next_funding = funding_time[due] if due < len(funding_time) else FAR
         if min(next_day, next_funding) > until:
             return cash, funded, day, due
         if next_funding <= next_day:
             if side != 0:
-                payment = side * quantity * price * payments.rate[due]
+                payment = side * quantity * price * funding_rate[due]
                 cash -= payment
                 funded += payment
                 totals[FUNDING_PAID] += payment
             due += 1
         else:
-            equity[day + 1] = _worth(side, quantity, entry, cash, midnights.mark[day])
+            equity[day + 1] = _worth(side, quantity, entry, cash, mark[day])
             day += 1
 
 
 @compiled
-def _fee_at(time, fees):
+def _fee_at(time, fee_from, fee_rate):
     """The fee of a fill at that time; before the first row the first one's."""
     at = 0
-    while at + 1 < len(fees.since) and fees.since[at + 1] <= time:
+    while at + 1 < len(fee_from) and fee_from[at + 1] <= time:
         at += 1
-    return fees.rate[at]
+    return fee_rate[at]
 
 
 @compiled
