@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from difflib import get_close_matches
-from threading import Lock
+from threading import BoundedSemaphore, Lock
 from typing import Final
 
 import numpy as np
@@ -51,6 +51,11 @@ def sweep(
     chunks = [range(at, min(at + CHUNK, len(parameters))) for at in range(0, len(parameters), CHUNK)]
     left, one_at_a_time = chunks[::-1], Lock()
 
+    many = max(min(threads or os.cpu_count() or 1, len(chunks)), 1)
+    # Half of the threads decide while the other half simulates: two that decide would only wait for each other's lock
+    # of the interpreter.
+    deciding = BoundedSemaphore(max(many // 2, 1))
+
     def take() -> range | None:
         with one_at_a_time:
             return left.pop() if left else None
@@ -60,15 +65,15 @@ def sweep(
         wanted = np.empty((CHUNK, n), np.int8)
         with sharing():
             while (chunk := take()) is not None:
-                for row, at in enumerate(chunk):
-                    one = StrategyOnInterval(strategy, parameters[at], history.interval)
-                    targets = one.targets(history.frames, history.warm_bars)
-                    wanted[row] = account.direction.admitted(targets[len(targets) - n :])
+                with deciding:
+                    for row, at in enumerate(chunk):
+                        one = StrategyOnInterval(strategy, parameters[at], history.interval)
+                        targets = one.targets(history.frames, history.warm_bars)
+                        wanted[row] = account.direction.admitted(targets[len(targets) - n :])
                 table[chunk.start : chunk.stop] = workspace.measure_each(wanted[: len(chunk)], account)
                 with one_at_a_time:
                     progress(len(chunk))
 
-    many = max(min(threads or os.cpu_count() or 1, len(chunks)), 1)
     with ThreadPoolExecutor(many) as pool:
         try:
             for done in [pool.submit(work) for _ in range(many)]:

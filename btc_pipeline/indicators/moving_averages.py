@@ -11,7 +11,7 @@ from btc_pipeline.errors import UserError
 from btc_pipeline.indicators.base import Indicator, Series
 from btc_pipeline.indicators.parameters import Parameter, Values
 from btc_pipeline.indicators.recursions import blocks, restarted, settling_steps
-from btc_pipeline.indicators.windows import close_against_mean, full_windows, trailing_close_mean, usable_bars
+from btc_pipeline.indicators.windows import close_against_mean, torn_windows, trailing_close_mean, usable_bars
 from btc_pipeline.market.candles import Candles
 
 
@@ -24,11 +24,11 @@ def sma(bars: Candles, period: int) -> Series:
 def sma_side(bars: Candles, period: int) -> NDArray[np.int8]:
     """On which side of its SMA each close lies, int8[n]: 1 above, -1 below, 0 at equality or where there is no SMA.
 
-    Exact: decided in integers. Where there is an SMA, `full_windows(bars, period)` tells, as
+    Exact: decided in integers. Where there is no SMA, `torn_windows(bars, period)` tells, as
     do the NaNs of `sma`.
     """
     side = close_against_mean(bars, period)
-    side *= full_windows(bars, period).view(np.int8)
+    side[torn_windows(bars, period)] = 0
     return side
 
 

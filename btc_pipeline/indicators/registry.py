@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from types import MappingProxyType
-from typing import Final, Self
+from typing import Final, Self, cast
 
 from btc_pipeline.errors import UnknownNameError
 from btc_pipeline.indicators import moving_averages, oscillators, volatility, volume
 from btc_pipeline.indicators.base import Indicator, Series
 from btc_pipeline.indicators.parameters import Number, resolve
-from btc_pipeline.indicators.windows import has_window, lookback_slots, reaches_first, usable_bars
+from btc_pipeline.indicators.windows import lookback_slots, reaches_first, usable_bars, without_window
 from btc_pipeline.market.candles import BoolArray, Candles
+from btc_pipeline.market.intervals import Int64Array
 
 INDICATORS: Final[Mapping[str, Indicator]] = MappingProxyType(
     {
@@ -76,8 +77,7 @@ class IndicatorSpec:
     @classmethod
     def of(cls, indicator: str, given: Mapping[str, object] | None = None) -> Self:
         """The spec from a user's parameters, as a configuration file or a request has them."""
-        definition = get_indicator(indicator)
-        return cls(indicator, tuple(resolve(definition.parameters, given or {}, of=indicator).items()))
+        return cls(indicator, cast("tuple[tuple[str, Number], ...]", tuple((given or {}).items())))
 
     @property
     def definition(self) -> Indicator:
@@ -115,9 +115,9 @@ class IndicatorSpec:
         """A `Series` as long as the bars for each output."""
         return self.definition.compute(bars, dict(self.parameters))
 
-    def has_value(self, bars: Candles) -> BoolArray:
-        """Where `compute` gives a value, bool[n], at less cost."""
-        return has_window(bars, self.window, self.warm_up)
+    def without_value(self, bars: Candles) -> Int64Array:
+        """The rows where `compute` gives no value, ascending, at less cost."""
+        return without_window(bars, self.window, self.warm_up)
 
     def reaches_first(self, bars: Candles, first: int) -> BoolArray:
         """Which of its values rest on one of the `first` bars, bool[n]."""

@@ -33,7 +33,9 @@ def usable_bars(bars: Candles, window: int, warm_up: int) -> Int64Array:
         Where nothing is missing the first round answers.
     """
     if warm_up == window:
-        return np.where(full_windows(bars, window), window, 0)
+        whole = np.full(len(bars), window, dtype=np.int64)
+        whole[torn_windows(bars, window)] = 0
+        return whole
     found = np.zeros(len(bars), dtype=np.int64)
     index = np.arange(len(bars), dtype=np.int64)
     missing_before, unusable_before = _counts(bars)
@@ -56,30 +58,50 @@ def usable_bars(bars: Candles, window: int, warm_up: int) -> Int64Array:
 
 def full_windows(bars: Candles, window: int) -> BoolArray:
     """Where the last `window` bars hold, bool[n]: where an indicator whose warm-up is its window has a value."""
-    allowed = max(LEAST_SLACK, window // SLACK_DIVISOR)
-    longest = remembered(bars, ("longest", allowed), lambda: _longest(bars, allowed))
-    return longest >= window
+    full = np.ones(len(bars), np.bool_)
+    full[torn_windows(bars, window)] = False
+    return full
 
 
-def has_window(bars: Candles, window: int, warm_up: int) -> BoolArray:
-    """Where `usable_bars` finds any, bool[n], at less cost."""
-    return full_windows(bars, window) if warm_up == window else usable_bars(bars, window, warm_up) > 0
+def torn_windows(bars: Candles, window: int) -> Int64Array:
+    """The rows where `full_windows` is false, ascending: those soon behind the start and behind holes."""
+    allowed = _slack_of(window)
+    rows, whole = remembered(bars, ("near_holes", allowed), lambda: _near_holes(bars, allowed))
+    return rows[whole < window]
 
 
-def _longest(bars: Candles, allowed: int) -> NDArray[np.int32]:
-    """How many bars up to each lack at most so many slots, and hold at most so many bars not usable. int32[n]."""
-    missing_before, unusable_before = _counts(bars)
-    first = np.maximum(_first_within(missing_before, allowed), _first_within(unusable_before, allowed)[1:])
-    return (np.arange(1, len(bars) + 1) - first).astype(np.int32)
+def without_window(bars: Candles, window: int, warm_up: int) -> Int64Array:
+    """The rows where `usable_bars` finds none, ascending, at less cost."""
+    return torn_windows(bars, window) if warm_up == window else np.flatnonzero(usable_bars(bars, window, warm_up) == 0)
 
 
-def _first_within(counts: Int64Array, allowed: int) -> Int64Array:
-    """Of each of n ascending counts the row of the first one that is at most so much smaller, int64[n]."""
-    # Holes are few: only where a count steps up is there anything to search.
-    starts = np.flatnonzero(np.diff(counts, prepend=counts[:1] - 1))
-    steps = counts[starts]
-    first = starts[np.searchsorted(steps, steps - allowed)]
-    return np.repeat(first, np.diff(starts, append=len(counts)))
+def _slack_of(window: int) -> int:
+    return max(LEAST_SLACK, window // SLACK_DIVISOR)
+
+
+def _near_holes(bars: Candles, allowed: int) -> tuple[Int64Array, Int64Array]:
+    """The rows, ascending, at which a window of that slack can be torn, and how many bars up to each lack at most so
+    many slots, and hold at most so many bars not usable. int64[k] each.
+    """
+
+    def stretches() -> tuple[Int64Array, ...]:
+        # From the start of one on, both counts stay as they are.
+        missing_before, unusable_before = _counts(bars)
+        counts = missing_before, unusable_before[1:]
+        changes = [np.flatnonzero(np.diff(one, prepend=one[:1] - 1)) for one in counts]
+        start = np.unique(np.concatenate(changes))
+        return start, np.append(start[1:], len(bars))[: len(start)], *(one[start] for one in counts)
+
+    start, end, missing, unusable = remembered(bars, "stretches", stretches)
+    # A slot is missing before a stretch begins; a bar that is not usable is its first one.
+    since_missing = start[np.searchsorted(missing, missing - allowed)]
+    since_unusable = np.append(0, start + 1)[np.searchsorted(np.append(0, unusable), unusable - allowed)]
+    since = np.maximum(since_missing, since_unusable)
+    longest = (allowed + 1) * SLACK_DIVISOR - 1
+    count = np.maximum(np.minimum(end, since + longest - 1) - start, 0)
+    # Row by row from the start of each.
+    rows = np.arange(count.sum()) + np.repeat(start - np.cumsum(count) + count, count)
+    return rows, rows + 1 - np.repeat(since, count)
 
 
 def _counts(bars: Candles) -> tuple[Int64Array, Int64Array]:
@@ -104,7 +126,7 @@ def slack(bars: Int64Array) -> Int64Array:
 
 def lookback_slots(window: int) -> int:
     """How many slots up to and including a bar's own must be read to have its value."""
-    return window + max(LEAST_SLACK, window // SLACK_DIVISOR)
+    return window + _slack_of(window)
 
 
 def close_against_mean(bars: Candles, length: int) -> NDArray[np.int8]:
@@ -144,19 +166,15 @@ def _totals_to_compare(bars: Candles, length: int) -> tuple[NDArray[np.signedint
     these are enough for the difference of a close times `length` and a sum of so many.
     """
 
-    def steps() -> tuple[Int64Array, int]:
-        ticks, _ = _close_totals(bars)
+    def find() -> tuple[int, tuple[NDArray[np.int32], NDArray[np.int32]], tuple[Int64Array, Int64Array]]:
+        ticks = bars.close_ticks
         offsets = ticks - ticks.min()
-        found = offsets // max(int(np.gcd.reduce(offsets)), 1)
-        return found, int(found.max())
+        steps = offsets // max(int(np.gcd.reduce(offsets)), 1)
+        total = _running_total(steps)
+        return int(steps.max()), (steps.astype(np.int32), total.astype(np.int32)), (steps, total)
 
-    def narrow() -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        return found.astype(np.int32), _running_total(found).astype(np.int32)
-
-    found, most = remembered(bars, "close_steps", steps)
-    if most * length < 1 << 31:
-        return remembered(bars, "close_totals_narrow", narrow)
-    return found, remembered(bars, "close_totals_wide", lambda: _running_total(found))
+    most, narrow, wide = remembered(bars, "close_steps", find)
+    return narrow if most * length < 1 << 31 else wide
 
 
 def _running_total(ticks: Int64Array) -> Int64Array:

@@ -17,7 +17,7 @@ from btc_pipeline.errors import UserError
 from btc_pipeline.indicators.base import Series
 from btc_pipeline.indicators.memo import remembered
 from btc_pipeline.indicators.registry import IndicatorSpec
-from btc_pipeline.indicators.windows import full_windows, lookback_slots
+from btc_pipeline.indicators.windows import full_windows, lookback_slots, torn_windows
 from btc_pipeline.market.candles import BoolArray, Candles, Float64Array
 from btc_pipeline.market.intervals import MINUTES_PER_DAY, Int64Array, Interval
 from btc_pipeline.market.warm_up import Spliced, WarmBars, splice
@@ -113,10 +113,7 @@ class StrategyOnInterval:
 
     def specs(self) -> dict[str, tuple[IndicatorSpec, Interval]]:
         """Its inputs as indicators on intervals, by the names the strategy gives them."""
-        return {
-            name: (IndicatorSpec.of(wanted.indicator, wanted.parameters), self._interval_of(wanted))
-            for name, wanted in self.strategy.inputs(self.parameters).items()
-        }
+        return self._specs(self.strategy.inputs(self.parameters))
 
     def lookbacks(self) -> dict[Interval, int]:
         """How many slots of each interval it must be given, up to and including the last closed one."""
@@ -163,23 +160,30 @@ class StrategyOnInterval:
         before = self._targets(frames)[: both.own_first] if both.own_first else np.empty(0, np.int8)
         return np.concatenate((before, self._targets(warmed.frames)[both.warm :]))
 
+    def _specs(self, inputs: Mapping[str, Input]) -> dict[str, tuple[IndicatorSpec, Interval]]:
+        return {
+            name: (IndicatorSpec.of(wanted.indicator, wanted.parameters), self._interval_of(wanted))
+            for name, wanted in inputs.items()
+        }
+
     def _targets(self, frames: Mapping[Interval, Candles]) -> TargetArray:
-        bars, specs = frames[self.interval], self.specs()
+        bars, inputs = frames[self.interval], self.strategy.inputs(self.parameters)
+        specs = self._specs(inputs)
         wanted = self.strategy.targets(View(bars, LazyInputs(bars, frames, specs)), self.parameters)
         if len(wanted) != len(bars):
             raise UserError(f"strategy {self.strategy.name!r} answered for {len(wanted)} bars instead of {len(bars)}.")
         target = self.strategy.direction.admitted(wanted)
         target[remembered(bars, "unusable", lambda: np.flatnonzero(~bars.usable))] = NO_OPINION
-        for name, given in self.strategy.inputs(self.parameters).items():
+        for name, given in inputs.items():
             if given.required:
                 spec, interval = specs[name]
-                present = spec.has_value(frames[interval])
+                absent = spec.without_value(frames[interval])
                 if interval != self.interval:
                     at, seen = last_closed(frames[interval], bars)
-                    present = seen & present[at] if len(present) else seen
-                np.copyto(target, NO_OPINION, where=~present)
+                    absent = np.flatnonzero(~seen | np.isin(at, absent))
+                target[absent] = NO_OPINION
         if self.strategy.lookback:
-            np.copyto(target, NO_OPINION, where=~full_windows(bars, self.strategy.lookback + 1))
+            target[torn_windows(bars, self.strategy.lookback + 1)] = NO_OPINION
         return target
 
     def _judged(self, frames: Mapping[Interval, Candles], warm_bars: WarmBars | None) -> Judged:

@@ -11,9 +11,11 @@ from btc_pipeline.indicators.windows import (
     full_windows,
     lookback_slots,
     slack,
+    torn_windows,
     trailing_mean,
     trailing_sum,
     usable_bars,
+    without_window,
 )
 from btc_pipeline_tests.indicators.made_bars import bars_of, random_walk, torn_bars, walk
 from btc_pipeline_tests.indicators.reference import bars_used
@@ -66,6 +68,8 @@ def test_the_rule_holds_bar_by_bar_where_holes_are_everywhere(seed, rate, window
     bars = bars_of(walk(300, seed), slots, rng.random(300) >= rate)
     assert usable_bars(bars, window, 10).tolist() == counted(bars, window, 10)
     assert full_windows(bars, window).tolist() == [m == window for m in counted(bars, window, window)]
+    assert torn_windows(bars, window).tolist() == np.flatnonzero(~full_windows(bars, window)).tolist()
+    assert without_window(bars, window, 10).tolist() == np.flatnonzero(usable_bars(bars, window, 10) == 0).tolist()
 
 
 @pytest.mark.parametrize(("bars", "allowed"), [(1, 2), (44, 2), (59, 2), (60, 3), (125, 6), (500, 25)])
