@@ -149,7 +149,18 @@ def simulate(bars, minutes, midnights, payments, fees, settings, target, ledger)
                 above, below = (max(liquid, stopped), reached) if side > 0 else (reached, min(liquid, stopped))
             watched = side != 0 and not (extremes[0] > above and extremes[1] < below)
             edge = funding_bar[due] if due < len(funding_time) else n
-            bar = _first_not_quiet(bar, edge, kept, target, watched, above, below, high, low)
+            # Not a function: each call would count references to its arrays, which takes longer than the loop.
+            if watched:
+                while (
+                    bar < edge
+                    and low[bar] > above
+                    and high[bar] < below
+                    and (target[bar] == kept or target[bar] == NO_OPINION)
+                ):
+                    bar += 1
+            else:
+                while bar < edge and (target[bar] == kept or target[bar] == NO_OPINION):
+                    bar += 1
             if bar < edge and not (watched and (low[bar] <= above or high[bar] >= below)):
                 # Only its target is news.
                 pending, desired, blocked = target[bar] != side, int(target[bar]), NOTHING_BLOCKED
@@ -257,22 +268,6 @@ def simulate(bars, minutes, midnights, payments, fees, settings, target, ledger)
         count += 1
     totals[TRADES], totals[CANCELLED] = count, refused
     return totals
-
-
-@compiled
-def _first_not_quiet(bar, end, kept, target, watched, above, below, high, low):
-    """The first bar from `bar` on, or `end`, whose target is neither `kept` nor NO_OPINION, or whose prices reach one
-    of two levels where they are watched.
-    """
-    if watched:
-        while (
-            bar < end and low[bar] > above and high[bar] < below and (target[bar] == kept or target[bar] == NO_OPINION)
-        ):
-            bar += 1
-    else:
-        while bar < end and (target[bar] == kept or target[bar] == NO_OPINION):
-            bar += 1
-    return bar
 
 
 @compiled
