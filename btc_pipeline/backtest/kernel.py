@@ -137,51 +137,14 @@ def simulate(bars, minutes, midnights, payments, fees, settings, target, ledger)
         while due < len(funding_time) and funding_time[due] <= opened[0]:
             due += 1
     next_event = _next_event(day, due, midnight, funding_time)
-    bar = -1
-    while bar + 1 < n:
-        bar += 1
-        if not (pending or relevel or (side != 0 and trailing > 0.0)):
-            # Most bars of most runs: nothing happens but midnights.
-            first = bar
-            kept = side if side != 0 else (0 if blocked == NOTHING_BLOCKED else blocked)
-            above, below = 0.0, 0.0
-            if side != 0:
-                above, below = (max(liquid, stopped), reached) if side > 0 else (reached, min(liquid, stopped))
-            watched = side != 0 and not (extremes[0] > above and extremes[1] < below)
-            edge = funding_bar[due] if due < len(funding_time) else n
-            # Not a function: each call would count references to its arrays, which takes longer than the loop.
-            if watched:
-                while (
-                    bar < edge
-                    and low[bar] > above
-                    and high[bar] < below
-                    and (target[bar] == kept or target[bar] == NO_OPINION)
-                ):
-                    bar += 1
-            else:
-                while bar < edge and (target[bar] == kept or target[bar] == NO_OPINION):
-                    bar += 1
-            if bar < edge and not (watched and (low[bar] <= above or high[bar] >= below)):
-                # Only its target is news.
-                pending, desired, blocked = target[bar] != side, int(target[bar]), NOTHING_BLOCKED
-                bar += 1
-            while day < len(midnight) and midnight_bar[day] < bar:
-                equity[day + 1] = _worth(side, quantity, entry, cash, mark[day])
-                day += 1
-            if bar > first:
-                last_open = open_[bar - 1]
-                next_event = _next_event(day, due, midnight, funding_time)
-                if side != 0:
-                    totals[BARS_HELD] += bar - first
-            if bar == n:
-                break
+    bar = 0
+    while bar < n:
         if next_event <= opened[bar]:
             cash, funded, day, due = _pass_time(
                 opened[bar], last_open, side, quantity, entry, cash, funded, day, due,
                 midnight, mark, funding_time, funding_rate, equity, totals,
             )  # fmt: skip
             next_event, relevel = _next_event(day, due, midnight, funding_time), side != 0
-        last_open = open_[bar]
 
         if pending:
             pending = False
@@ -213,14 +176,50 @@ def simulate(bars, minutes, midnights, payments, fees, settings, target, ledger)
                     else:
                         cancelled[refused, 0], cancelled[refused, 1] = bar - 1, TOO_SMALL if cash > 0.0 else RUINED
                         refused += 1
+        if relevel and side != 0:
+            # Funding moves it, from the bar after the payment on.
+            liquid = liquidation_price(side, quantity, entry, cash, maintenance)
+            relevel = False
 
+        if side == 0 or trailing == 0.0:
+            # Most bars of most runs: nothing happens but midnights.
+            first = bar
+            kept = side if side != 0 else (0 if blocked == NOTHING_BLOCKED else blocked)
+            above, below = 0.0, 0.0
+            if side != 0:
+                above, below = (max(liquid, stopped), reached) if side > 0 else (reached, min(liquid, stopped))
+            watched = side != 0 and not (extremes[0] > above and extremes[1] < below)
+            edge = funding_bar[due] if due < len(funding_time) else n
+            # Not a function: each call would count references to its arrays, which takes longer than the loop.
+            if watched:
+                while (
+                    bar < edge
+                    and low[bar] > above
+                    and high[bar] < below
+                    and (target[bar] == kept or target[bar] == NO_OPINION)
+                ):
+                    bar += 1
+            else:
+                while bar < edge and (target[bar] == kept or target[bar] == NO_OPINION):
+                    bar += 1
+            if bar < edge and not (watched and (low[bar] <= above or high[bar] >= below)):
+                # Only its target is news.
+                pending, desired, blocked = target[bar] != side, int(target[bar]), NOTHING_BLOCKED
+                bar += 1
+            if bar > first:
+                while day < len(midnight) and midnight_bar[day] < bar:
+                    equity[day + 1] = _worth(side, quantity, entry, cash, mark[day])
+                    day += 1
+                last_open = open_[bar - 1]
+                next_event = _next_event(day, due, midnight, funding_time)
+                if side != 0:
+                    totals[BARS_HELD] += bar - first
+                continue
+
+        last_open = open_[bar]
         exit_time, exit_price, reason = FAR, 0.0, SIGNAL
         if side != 0:
             totals[BARS_HELD] += 1
-            if relevel:
-                # Funding moves it, from the bar after the payment on.
-                liquid = liquidation_price(side, quantity, entry, cash, maintenance)
-                relevel = False
             if not may_exit(side, best, high[bar], low[bar], liquid, stopped, reached, trailing):
                 best = max(best, high[bar]) if side > 0 else min(best, low[bar])
             elif len(minute_first) == 0:
@@ -255,6 +254,7 @@ def simulate(bars, minutes, midnights, payments, fees, settings, target, ledger)
         if wanted not in (NO_OPINION, blocked):
             blocked = NOTHING_BLOCKED
             pending, desired = wanted != side, int(wanted)
+        bar += 1
 
     if len(midnight):
         cash, funded, day, due = _pass_time(
