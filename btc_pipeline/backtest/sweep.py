@@ -21,8 +21,10 @@ from btc_pipeline.market.intervals import Int64Array, Interval
 from btc_pipeline.strategies.base import Parameters, Strategy
 from btc_pipeline.strategies.decisions import StrategyOnInterval
 
-CHUNK: Final = 8
-"""Parameter sets that a thread takes at a time."""
+MOST_AT_A_TIME: Final = 32
+"""Parameter sets that a thread takes: few hand-overs of the interpreter's lock, and a bar of progress that moves."""
+MOST_BYTES: Final = 1 << 23
+"""Of targets that a thread keeps meanwhile."""
 
 
 def sweep(
@@ -48,10 +50,10 @@ def sweep(
     from btc_pipeline.backtest import metrics
 
     table = np.empty((len(parameters), len(metrics.NAMES)))
-    chunks = [range(at, min(at + CHUNK, len(parameters))) for at in range(0, len(parameters), CHUNK)]
+    n, many = len(history.data.bars), max(min(threads or os.cpu_count() or 1, len(parameters)), 1)
+    size = max(min(MOST_AT_A_TIME, MOST_BYTES // max(n, 1), len(parameters) // (4 * many)), 1)
+    chunks = [range(at, min(at + size, len(parameters))) for at in range(0, len(parameters), size)]
     left, one_at_a_time = chunks[::-1], Lock()
-
-    many = max(min(threads or os.cpu_count() or 1, len(chunks)), 1)
     # Half of the threads decide while the other half simulates: two that decide would only wait for each other's lock
     # of the interpreter.
     deciding = BoundedSemaphore(max(many // 2, 1))
@@ -61,8 +63,7 @@ def sweep(
             return left.pop() if left else None
 
     def work() -> None:
-        workspace, n = Workspace(history.data), len(history.data.bars)
-        wanted = np.empty((CHUNK, n), np.int8)
+        workspace, wanted = Workspace(history.data), np.empty((size, n), np.int8)
         with sharing():
             while (chunk := take()) is not None:
                 with deciding:
