@@ -15,6 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import AliasChoices, BaseModel
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from api.labels import REPLAY_HEADERS
 from api.schemas import ErrorBody
@@ -115,9 +116,18 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
     if status == 404:
         return error_response(404, [("path", f"there is no {request.url.path[:80]!r}; /docs lists what there is.")])
     if status == 405:
-        return error_response(405, [("method", f"{request.method} is not possible here; use GET.")], headers)
+        allowed = _methods_of(request)
+        problem = "method", f"{request.method} is not possible here; use {' or '.join(allowed)}."
+        return error_response(405, [problem], headers | {"Allow": ", ".join(allowed)})
     detail = error.detail if isinstance(error, HTTPException) else str(error)
     return error_response(status, [(None, str(detail))], headers)
+
+
+def _methods_of(request: Request) -> list[str]:
+    """What its path takes; the router itself names the methods of one of several routes."""
+    paths = request.app.openapi()["paths"].items()
+    documented = [operations for path, operations in paths if compile_path(path)[0].match(request.url.path)]
+    return sorted({method.upper() for operations in documented for method in operations}) or ["GET"]
 
 
 async def _away(_: Request, error: Exception) -> JSONResponse:

@@ -102,6 +102,14 @@ def test_a_missing_or_repeated_parameter_is_named(client: TestClient) -> None:
     assert answer.json()["detail"][0]["message"] == "interval is given twice."
 
 
+def test_a_method_that_a_path_does_not_take_is_answered_with_those_that_it_takes(client: TestClient) -> None:
+    for path, allowed in (("candles", "GET"), ("backtests", "GET or POST")):
+        answer = client.put(f"/api/v1/{path}")
+        assert answer.status_code == 405
+        assert answer.headers["Allow"] == allowed.replace(" or ", ", ")
+        assert answer.json()["detail"][0]["message"] == f"PUT is not possible here; use {allowed}."
+
+
 def test_unknown_paths_and_methods_have_the_same_shape(client: TestClient) -> None:
     for answer in (client.get("/api/v1/candle"), client.post("/api/v1/candles"), client.get("/%00")):
         assert answer.status_code in {404, 405}

@@ -238,6 +238,7 @@ def test_trades_for_which_there_is_no_room_are_dropped_and_told_of_and_minutes_a
     assert told_of(database).items() >= on_the_tape(FIRST + 1, last).items()
 
 
+@pytest.mark.proof
 def test_what_was_made_live_equals_what_a_range_run_makes_of_the_stored_minutes(
     server_uri: str, template: str, tmp_path: Path
 ) -> None:

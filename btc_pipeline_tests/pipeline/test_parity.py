@@ -257,6 +257,7 @@ def test_mistakes_are_said_in_a_line(world, settings, wanted, words):
         verify(world, settings, **wanted)
 
 
+@pytest.mark.proof
 @needs_real_data
 def test_two_years_take_seconds(database):
     settings = small_settings(

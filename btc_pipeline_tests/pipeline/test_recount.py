@@ -16,7 +16,7 @@ from btc_pipeline_tests.pipeline import recount_by_hand as by_hand
 from btc_pipeline_tests.pipeline.worlds import NOW, SYMBOL, chain_of, day_of, fingerprint, query
 from btc_pipeline_tests.real_data import DATA, needs_real_data
 
-pytestmark = [needs_real_data, pytest.mark.timescale]
+pytestmark = [needs_real_data, pytest.mark.timescale, pytest.mark.proof]
 
 FILES = [DATA / f"bitfinex_btcusd_1m_{year}.csv.gz" for year in (2015, 2016)]
 DAYS = range(day_of("2015-01-01"), day_of("2017-01-01"))
