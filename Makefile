@@ -18,13 +18,13 @@ run: $(READY)  ## Database, Dagster on :3000 and the API on :8000; Ctrl-C stops 
 	@$(BIN)/btc-pipeline up
 
 test: $(READY)  ## Every test but those of the whole stack and the long proofs, two at a time
-	$(BIN)/python -m pytest -n 2 $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadscope $(ARGS)
 
 test-stack: $(READY)  ## Real processes: the whole stack, commands, kills, a removed day, a hung collector (about 10 minutes)
 	$(BIN)/python -m pytest -m stack $(ARGS)
 
 test-proofs: $(READY)  ## Recounts in decimal, figures against other libraries, planted look-ahead, wires and faults at length
-	$(BIN)/python -m pytest -n 2 -m proof $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadscope -m proof $(ARGS)
 
 test-faults: $(READY)  ## Faults of the feed, 200 cases (FAULT_CASES, FAULT_SEED)
 	FAULT_CASES=$${FAULT_CASES:-200} FAULT_SEED=$${FAULT_SEED:-1000} \
