@@ -10,10 +10,15 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import settings
 
 from btc_pipeline.storage.connection import Database
 from btc_pipeline.storage.server import EmbeddedServer
 from btc_pipeline_tests.databases import SERVER_VARIABLE, migrated_database, timescale_uri
+
+# Hypothesis times every example by default; how fast a machine is, is no property of the code.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

@@ -52,7 +52,7 @@ def bits(ours: float, theirs: object) -> bool:
 
 
 @given(markets, accounts, st.integers(0, 1 << 32), st.sampled_from([1, 5, 30]))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_the_compiled_simulation_equals_a_plain_one_to_the_bit(market, account, seed, stays):
     random = np.random.default_rng(seed)
     n = len(market.bars)

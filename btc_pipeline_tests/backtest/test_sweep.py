@@ -50,7 +50,7 @@ def single(strategy, parameters, history, account):
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     case=st.sampled_from(CASES),
     seed=st.integers(0, 10**6),
@@ -66,7 +66,7 @@ def test_every_row_is_the_single_run_to_the_bit(case, seed, until, account, thre
         assert row.tobytes() == single(strategy, parameters, history, account).tobytes()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(case=st.sampled_from(CASES), seed=st.integers(0, 10**6), first=st.integers(0, 2), last=st.integers(1, DAYS))
 def test_days_of_a_history_give_what_the_whole_gives_there(case, seed, first, last):
     strategy, sets = case

@@ -60,7 +60,7 @@ def test_two_thirds_to_choose_on_by_default():
     assert default_split(range(100, 101)) is None
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(case=st.sampled_from(CASES), seed=st.integers(0, 10**6))
 def test_what_is_chosen_on_is_what_there_was_on_that_day(case, seed):
     strategy, sets = case
@@ -79,7 +79,7 @@ def test_what_is_chosen_on_is_what_there_was_on_that_day(case, seed):
         assert window.train.tobytes() == table[window.chosen].tobytes()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(case=st.sampled_from(CASES), seed=st.integers(0, 10**6), minutes=st.booleans())
 def test_the_account_goes_on_with_what_it_has_and_begins_flat(case, seed, minutes):
     strategy, sets = case

@@ -6,7 +6,7 @@ import asyncio
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from btc_pipeline.exchanges.budget import Budget
@@ -32,7 +32,6 @@ def spend_all(units: list[int], limit: int, seconds: float) -> list[tuple[float,
         return runner.run(main())
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(1, 10), min_size=1, max_size=40))
 def test_no_window_holds_more_than_the_limit_and_everyone_is_served(units: list[int]) -> None:
     spent = spend_all(units, 10, 60.0)

@@ -20,7 +20,7 @@ from btc_pipeline.importing.reader import read_candle_file
 from btc_pipeline_tests.importing.files import HEADER, START
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-SETTINGS = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SETTINGS = settings(suppress_health_check=[HealthCheck.too_slow])
 
 
 @st.composite

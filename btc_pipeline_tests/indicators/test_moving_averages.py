@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from btc_pipeline.errors import UserError
@@ -34,7 +34,6 @@ def test_the_side_is_exact_where_doubles_would_not_be():
     assert sma_side(closes(*ticks, scale=Scale(price=2, volume=2)), 500)[-1] == 1
 
 
-@settings(deadline=None)
 @given(torn_bars())
 def test_the_side_is_the_sign_of_the_close_minus_the_exact_mean(bars):
     ticks, value = bars.close_ticks.tolist(), sma(bars, 9).value
@@ -53,7 +52,6 @@ def spread_closes(draw):
     return length, [lowest + step * one for one in found]
 
 
-@settings(deadline=None)
 @given(spread_closes())
 def test_the_side_is_exact_however_far_the_closes_lie_apart(given_closes):
     length, ticks = given_closes

@@ -40,7 +40,7 @@ def test_every_indicator_has_a_case():
 
 
 @each_case
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(bars=torn_bars())
 def test_values_equal_a_computation_bar_by_bar(spec, bars):
     rows = CASES[spec](reference.Market(bars), spec.window)
@@ -53,7 +53,7 @@ def test_values_equal_a_computation_bar_by_bar(spec, bars):
 
 
 @each_case
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(bars=torn_bars(), extra=st.integers(0, 30), later=st.integers(0, 30))
 def test_values_are_the_same_bits_however_the_bars_are_cut(spec, bars, extra, later):
     whole = spec.compute(bars)

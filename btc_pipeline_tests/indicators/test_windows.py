@@ -54,13 +54,12 @@ def test_a_window_of_no_bars_has_no_answer():
     assert usable_bars(random_walk(2, 1), 5, 3).tolist() == [0, 0]
 
 
-@settings(deadline=None)
 @given(torn_bars(), st.integers(1, 90), st.integers(0, 90))
 def test_the_rule_holds_bar_by_bar(bars, warm_up, more):
     assert usable_bars(bars, warm_up + more, warm_up).tolist() == counted(bars, warm_up + more, warm_up)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32), st.sampled_from((0.01, 0.03, 0.06, 0.2)), st.integers(20, 200))
 def test_the_rule_holds_bar_by_bar_where_holes_are_everywhere(seed, rate, window):
     rng = np.random.default_rng(seed)

@@ -128,7 +128,7 @@ def test_a_direction_turns_the_other_side_flat():
     assert targets[Direction.SHORT].tolist() == np.where(both == LONG, FLAT, both).tolist()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10**6), at=st.floats(0, 1))
 def test_nothing_later_than_the_close_is_seen(seed, at):
     """Decisions up to a close are the same bits when all later minutes, and the bars then forming, are not there."""
@@ -198,7 +198,7 @@ CUT = [
 @pytest.mark.parametrize(
     ("strategy", "given_parameters", "interval"), CUT, ids=lambda value: getattr(value, "name", "-")
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10**6), data=st.data())
 def test_decisions_are_the_same_bits_for_every_cut_that_holds_the_lookbacks(
     strategy, given_parameters, interval, seed, data

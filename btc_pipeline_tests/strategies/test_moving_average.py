@@ -37,7 +37,7 @@ def side(closes, period):
     return NO_OPINION if closes[-1] == average else LONG if closes[-1] > average else SHORT
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     closes=st.lists(st.integers(10**6, 10**6 + 4), min_size=5, max_size=30),
     period=st.integers(5, 9),

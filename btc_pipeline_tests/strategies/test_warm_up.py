@@ -51,7 +51,7 @@ def rows_of(decisions):
     return {row[0]: row[1:] for row in decisions.rows()}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 10**6),
     own_from=st.integers(START, START + LENGTH - 240),
@@ -79,7 +79,7 @@ def test_the_finer_scale_of_both_holds():
 
 
 @pytest.mark.parametrize("case", STRATEGIES, ids=lambda case: case[0].name)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10**6))
 def test_what_is_not_marked_does_not_depend_on_the_source_and_what_is_marked_does(case, seed):
     one = strategy_of(case)
@@ -110,7 +110,7 @@ def test_what_is_not_marked_does_not_depend_on_the_source_and_what_is_marked_doe
 
 
 @pytest.mark.parametrize("case", STRATEGIES, ids=lambda case: case[0].name)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10**6), own_from=st.integers(START, UNTIL))
 def test_up_to_until_and_far_behind_it_nothing_changes(case, seed, own_from):
     one = strategy_of(case)
@@ -128,7 +128,7 @@ def test_up_to_until_and_far_behind_it_nothing_changes(case, seed, own_from):
 
 
 @pytest.mark.parametrize("case", STRATEGIES, ids=lambda case: case[0].name)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10**6), data=st.data())
 def test_every_cut_that_holds_the_lookbacks_gives_the_same_bits(case, seed, data):
     one = strategy_of(case)

@@ -37,7 +37,7 @@ def page(request: httpx.Request, has: range) -> httpx.Response:
     return told(symbol="BTCUSDT", category="linear", list=rows)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(0, 3000), st.integers(0, 3500), st.integers(0, 2500), st.integers(0, 3500))
 def test_pages_give_every_minute_that_there_is_once_ascending(
     start: int, length: int, listed: int, newest: int

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from btc_pipeline.exchanges.replay import Behaviour, EmptyMinute, MinuteRow, SyntheticMarket
@@ -147,7 +147,6 @@ def test_a_flat_row_of_the_market_is_told_as_it_is_on_every_road() -> None:
     play(scenario, behaviour, TableMarket([traded, quiet]), begin=1)
 
 
-@settings(deadline=None)
 @given(row=rows().filter(lambda row: row.trades > 0), frames=st.integers(1, 200))
 def test_a_flow_is_the_sum_over_the_trades_up_to_every_state(row: MinuteRow, frames: int) -> None:
     tape = Tape(TableMarket([row]), frames)
