@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -89,6 +90,8 @@ def sweep(
 
     windows = None if walk is None else parse_walk_forward(walk)
     request = SweepRequest(BacktestRequest.of(given), tuple(param), rank, windows, two_parameters=heatmap)
+    if csv is not None and not os.access(csv.parent, os.W_OK):
+        raise UserError(f"--csv {str(csv)!r} cannot be written: use a folder that is there.", field="csv")
     settings = load_settings()
     if not as_json:
         say_if_replay(settings)

@@ -108,7 +108,7 @@ def parity(
     say_if_replay(settings)
     with errors.status("deciding again") as status:
         found = verify_parity(open_database(settings), settings, wanted, now_minute(), status.update)
-    if not found.compared and not found.differences:
+    if not found.logged:
         raise UserError("nothing is logged in that range: btc-pipeline materialize makes decisions.")
     _print_parity(found, limit, live=live)
     if found.unexplained:
@@ -136,7 +136,7 @@ def _print_leak(found: Leak) -> None:
 
 def _print_parity(found: Parity, limit: int, *, live: bool) -> None:
     what = "decisions that were made live" if live else "decisions that hold"
-    answers.print(f"{found.compared:,} {what} compared with what the stored minutes give")
+    answers.print(f"{found.logged:,} {what} compared with what the stored minutes give")
     if not found.differences:
         answers.print("[green]equal:[/green] every one, to the bit")
         return

@@ -173,7 +173,7 @@ def plan_backtest(request: BacktestRequest, settings: Settings, data: DataRange)
 
 
 def days_of(request: BacktestRequest, data: DataRange) -> range:
-    """The days of a run.
+    """The days of a run; before the first stored minute there are none.
 
     Raises:
         UserError: the range is empty, not over yet, or nothing is stored in it.
@@ -197,7 +197,8 @@ def days_of(request: BacktestRequest, data: DataRange) -> range:
         raise UserError(
             f"start {request.start}: {request.symbol} has no minutes from then {until}; {data.words()}.", field="start"
         )
-    return range(first, end)
+    # Days of which nothing can be known would count in every annualised figure.
+    return range(max(first, data.days.start), end)
 
 
 def account_of(request: BacktestRequest, settings: Settings, exits: Exits) -> Account:

@@ -86,6 +86,11 @@ class Parity:
     differences: list[Difference] = field(default_factory=list)
 
     @property
+    def logged(self) -> int:
+        """How many of them are in the log."""
+        return self.compared - sum(one.cause is Cause.STALE for one in self.differences)
+
+    @property
     def unexplained(self) -> int:
         return sum(one.cause is Cause.UNEXPLAINED for one in self.differences)
 

@@ -11,6 +11,7 @@ from typing import ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from btc_pipeline.errors import UserError
 from btc_pipeline.indicators.base import Series
 from btc_pipeline.indicators.parameters import Parameter, resolve
 from btc_pipeline.market.candles import BoolArray, Candles, Float64Array
@@ -143,7 +144,21 @@ class Strategy(ABC):
 
     def targets(self, view: View, p: Parameters) -> TargetArray:
         """The targets of `decide` alone, int8[n]. A sweep asks for these; override it where they cost less."""
-        return self.decide(view, p).target
+        return self.opinions(view, p).target
+
+    def opinions(self, view: View, p: Parameters) -> Opinions:
+        """What `decide` answers.
+
+        Raises:
+            UserError: it is something else.
+        """
+        answer: object = self.decide(view, p)
+        if not isinstance(answer, Opinions):
+            raise UserError(
+                f"strategy {self.name!r} answered with {type(answer).__name__} instead of Opinions: "
+                "does decide return them?"
+            )
+        return answer
 
     @classmethod
     def resolve(cls, given: Mapping[str, object]) -> dict[str, int | float]:

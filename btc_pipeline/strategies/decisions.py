@@ -209,7 +209,7 @@ class StrategyOnInterval:
         """What it makes of every bar of its own interval; the first `warm` bars of an interval are another venue's."""
         bars = frames[self.interval]
         series = self._series(frames)
-        opinions = self.strategy.decide(View(bars, series), self.parameters)
+        opinions = self.strategy.opinions(View(bars, series), self.parameters)
         _check(opinions, len(bars), self.strategy.name)
         target, confidence, reasons = self._admissible(opinions, bars, series)
         nowhere = np.zeros(len(bars), np.bool_)

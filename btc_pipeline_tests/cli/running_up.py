@@ -8,7 +8,7 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -97,5 +97,6 @@ def up(folder: Path, variables: dict[str, str], *arguments: str) -> Iterator[sub
         finally:
             if running.poll() is None:
                 for one in reversed(family(running.pid)):
-                    one.kill()
+                    with suppress(psutil.NoSuchProcess):
+                        one.kill()
                 running.wait()

@@ -142,7 +142,7 @@ def test_an_undefined_rank_is_said(world: None, run: Run) -> None:
         ),
         (("--param", "period=5..9", "--heatmap"), "--heatmap needs two parameters that vary: there is period."),
         (("--param", "period=5..9", "--leverage", "50"), "--leverage 50.0 is not valid"),
-        (("--param", "period=5..9", "--csv", "/nowhere/at/all.csv"), "cannot be written"),
+        (("--param", "period=5..9", "--csv", "/nowhere/at/all.csv"), "cannot be written: use a folder that is there"),
     ],
 )
 def test_mistakes_are_one_line(world: None, run: Run, arguments: tuple[str, ...], words: str) -> None:

@@ -287,6 +287,22 @@ def test_a_wrong_answer_is_refused_in_words(strategy, message):
         decide(strategy, whole_bars(3))
 
 
+def test_a_forgotten_return_is_refused_in_words_by_runs_and_by_sweeps():
+    class Forgetful(MovingAverage):
+        name = "forgetful"
+        targets = Strategy.targets
+
+        def decide(self, view, p):
+            """Nothing."""
+
+    words = "strategy 'forgetful' answered with NoneType instead of Opinions: does decide return them?"
+    one = StrategyOnInterval(Forgetful(), {"period": 5}, THREE)
+    for ask in (one.targets, lambda frames: one.decide(frames, range(10))):
+        with pytest.raises(UserError) as refused:
+            ask({THREE: whole_bars(3)})
+        assert str(refused.value) == words
+
+
 def test_no_bars_make_no_decisions():
     bars = whole_bars(3).take(slice(0, 0))
     for strategy in (MovingAverage(), Crossing(), LooksBack()):
