@@ -31,9 +31,7 @@ class MovingAverage(Strategy):
         return {"ma": Input("sma", {"period": p["period"]})}
 
     def targets(self, view: View, p: Parameters) -> TargetArray:
-        target = sma_side(view.bars, int(p["period"]))
-        np.copyto(target, NO_OPINION, where=target == 0)
-        return target
+        return _opinions_of(sma_side(view.bars, int(p["period"])))
 
     def decide(self, view: View, p: Parameters) -> Opinions:
         side = sma_side(view.bars, int(p["period"]))
@@ -41,7 +39,7 @@ class MovingAverage(Strategy):
         distance = np.abs(view.bars.close - average) / average
         confidence = np.minimum(distance / FULL_CONFIDENCE_DISTANCE, 1.0)
         return Opinions(
-            target=self.targets(view, p),
+            target=_opinions_of(side.copy()),
             confidence=np.where(side == 0, 0.0, confidence),
             reasons=[
                 (side > 0, "close above the average"),
@@ -49,6 +47,12 @@ class MovingAverage(Strategy):
                 (side == 0, "close equals the average"),
             ],
         )
+
+
+def _opinions_of(side: TargetArray) -> TargetArray:
+    """The sides themselves, int8[n], changed in place: no opinion where they are 0."""
+    np.copyto(side, NO_OPINION, where=side == 0)
+    return side
 
 
 class MA44(MovingAverage):

@@ -12,6 +12,7 @@ from uuid import UUID
 import psutil
 import pytest
 
+from btc_pipeline.defs.backtest_watch import WATCH_SECONDS
 from btc_pipeline_tests.cli.running_up import family, until
 from btc_pipeline_tests.live.whole_stack import Stack, whole_stack
 
@@ -100,7 +101,7 @@ def test_a_run_that_is_killed_in_the_middle_is_failed_in_words_and_launched_agai
     assert psutil.Process(int(pid)) in family(stack.pid)
 
     psutil.Process(int(pid)).kill()
-    until(lambda: row_of(stack, run)["status"] == "failed")
+    until(lambda: row_of(stack, run)["status"] == "failed", seconds=2 * WATCH_SECONDS + 5.0)
     words = row_of(stack, run)["message"]
     assert words == f"its Dagster run {dagster_run} failed before it was done; launch it again"
     assert stack.graphql(RUN % dagster_run)["runOrError"]["status"] == "FAILURE"
