@@ -120,7 +120,14 @@ class BacktestSummary(BaseModel):
 class BacktestInList(BacktestSummary):
     """A run with its metrics."""
 
-    metrics: dict[str, float | None] | None
+    metrics: dict[str, int | float | None] | None
+
+
+class CancelledOrder(BaseModel):
+    """An order that was not filled."""
+
+    time: datetime = Field(description="open of the bar at whose close it was decided, UTC")
+    reason: str
 
 
 class BacktestResults(BaseModel):
@@ -129,15 +136,16 @@ class BacktestResults(BaseModel):
     head: list[str] = Field(description="what must be known before the figures are read")
     bars: int
     days: int
-    metrics: dict[str, float | None]
-    stress: dict[str, float | None] = Field(description="the same at the stress slippage")
-    buy_and_hold: dict[str, float | None]
+    metrics: dict[str, int | float | None]
+    stress: dict[str, int | float | None] = Field(description="the same at the stress slippage")
+    buy_and_hold: dict[str, int | float | None]
     slippage_bps: float
     stress_slippage_bps: float
     break_even_bps: float | None = Field(description="cost of a fill at which the run ends with what it began with")
-    base: dict[str, float | None] = Field(description="equity in coins at the start and at the end")
-    monthly_returns: list[dict[str, float | None]]
+    base: dict[str, int | float | None] = Field(description="equity in coins at the start and at the end")
+    monthly_returns: list[dict[str, int | float | None]]
     cancelled: dict[str, int] = Field(description="orders that were not filled, by reason")
+    cancelled_orders: list[CancelledOrder] = Field(default=[], description="the first of them, 100 at most")
     funding_included: bool
     warmed: int = Field(description="decisions that saw bars of another venue")
 
@@ -167,7 +175,7 @@ class BacktestComparison(BaseModel):
 
     feed: Feed
     count: int
-    metrics: dict[str, list[float | None]]
+    metrics: dict[str, list[int | float | None]]
     data: list[BacktestRunInFull]
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, time
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -22,6 +23,7 @@ from btc_pipeline.storage.instruments import find_instrument
 from btc_pipeline.storage.queries import MAX_SOURCE_MINUTES, make_bars
 from btc_pipeline.storage.reading import read_table
 from btc_pipeline.storage.times import to_minute
+from btc_pipeline.strategies.base import Strategy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -175,7 +177,7 @@ def backtest(
     """What an account would have made of a strategy's decisions. Nothing is stored unless `store` says so.
 
     Args:
-        start, end: UTC dates, the end exclusive; by default the last closed day is the last.
+        start, end: UTC dates, or moments at 00:00 UTC, the end exclusive; by default the last closed day is the last.
         parameters: of the strategy; they may also be given by name.
         store: keep the run, and give one that was made already instead of running it again.
         options: `capital`, `size`, `leverage`, `direction`, `stop`, `slippage_bps` and the like, as of the command
@@ -191,20 +193,21 @@ def backtest(
     from btc_pipeline.storage.backtests import read_part
 
     known = backtests.BacktestRequest.model_fields
+    settings = load_settings()
     own = {name: value for name, value in options.items() if name not in known}
+    _refuse_unknown(own, settings.registry.get(strategy), known)
     account = {name: value for name, value in options.items() if name in known}
     request = backtests.BacktestRequest.of(
         {
             **account,
             "symbol": symbol,
             "interval": interval,
-            "start": start,
-            "end": end,
+            "start": _day(start, "start"),
+            "end": None if end is None else _day(end, "end"),
             "strategy": strategy,
             "parameters": {**(parameters or {}), **own},
         }
     )
-    settings = load_settings()
     where = database or open_database(settings)
     if store:
         done = backtests.run_backtest(where, settings, request)
@@ -213,6 +216,26 @@ def backtest(
         return _result(settings, tables, results, run.configuration, run.id, done.from_store)
     prepared, result = backtests.backtest(where, settings, request)
     return _result(settings, [result.trades, result.equity], result.results, prepared.configuration)
+
+
+def _refuse_unknown(given: Iterable[str], strategy: Strategy, options: Iterable[str]) -> None:
+    """Names that are neither an option of a run nor a parameter of its strategy."""
+    names = [*(one.name for one in strategy.parameters), *strategy.fixed]
+    for name in given:
+        if name not in names:
+            near = get_close_matches(name, [*names, *options], n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]}?" if near else f"its parameters are {', '.join(names) or 'none'}."
+            raise UserError(f"{name} is neither an option nor a parameter of {strategy.name}: {hint}", field=name)
+
+
+def _day(value: str | date, field: str) -> str | date:
+    """The UTC date of a moment at midnight; anything else as it is."""
+    if not isinstance(value, datetime):
+        return value
+    moment = _moment(value, field, "")
+    if moment.time() != time.min:
+        raise UserError(f"{field} {value} is not the begin of a day: write 2016-01-31 (UTC).", field=field)
+    return moment.date()
 
 
 def _result(

@@ -35,12 +35,12 @@ def load_file(path: Path, package: str) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        raise UserError(f"{path}{_line(error, path)}: cannot be loaded: {type(error).__name__}: {error}") from error
+        raise UserError(f"{path}{line_of(error, path)}: cannot be loaded: {type(error).__name__}: {error}") from error
     return module
 
 
-def _line(error: Exception, path: Path) -> str:
-    """Where in the file: the innermost of its lines, though the error may have come from what it calls."""
+def line_of(error: Exception, path: Path) -> str:
+    """Where in the file, or nothing: the innermost of its lines, though the error may have come from what it calls."""
     if isinstance(error, SyntaxError) and error.filename == str(path):
         return f", line {error.lineno}"
     lines = [frame.lineno for frame in extract_tb(error.__traceback__) if frame.filename == str(path)]

@@ -254,11 +254,32 @@ def test_a_backtest_is_frames_and_figures_and_stores_nothing(world: Database) ->
     assert (again.id, again.from_store) == (kept.id, True)
 
 
+def test_a_backtest_takes_moments_at_midnight(world: Database) -> None:
+    from btc_pipeline import backtest
+
+    days = ("2016-01-01", "2016-01-05")
+    wanted = backtest(SYMBOL, "37m", *days, strategy="ma", period=5, database=world)  # type: ignore[operator]
+    for zone, hour in ((None, 0), ("UTC", 0), ("Asia/Tokyo", 9)):
+        moments = [pd.Timestamp(f"{day} {hour:02}:00", tz=zone) for day in days]
+        made = backtest(SYMBOL, "37m", *moments, strategy="ma", period=5, database=world)  # type: ignore[operator]
+        assert made.configuration == wanted.configuration
+
+
 def test_a_backtests_mistakes_have_words(world: Database) -> None:
     from btc_pipeline import backtest
 
-    with pytest.raises(UserError, match=r"parameter 'perid' is unknown: use period\. Did you mean period\?"):
-        backtest(SYMBOL, "37m", "2016-01-01", strategy="ma", perid=5, database=world)  # type: ignore[operator]
+    for name, words in (
+        ("perid", "perid is neither an option nor a parameter of ma: did you mean period?"),
+        ("fee_bps", "fee_bps is neither an option nor a parameter of ma: did you mean taker_fee_bps?"),
+        ("zzz", "zzz is neither an option nor a parameter of ma: its parameters are period."),
+    ):
+        with pytest.raises(UserError) as refused:
+            backtest(SYMBOL, "37m", "2016-01-01", strategy="ma", database=world, **{name: 5})  # type: ignore[operator]
+        assert str(refused.value) == words
+    with pytest.raises(UserError, match="strategy ma44: parameter 'period' is unknown"):
+        backtest(SYMBOL, "37m", "2016-01-01", period=45, database=world)  # type: ignore[operator]
+    with pytest.raises(UserError, match=r"start 2016-01-01 12:00:00 is not the begin of a day"):
+        backtest(SYMBOL, "37m", pd.Timestamp("2016-01-01 12:00"), database=world)  # type: ignore[operator]
     with pytest.raises(UserError, match="start 'x' is not a date"):
         backtest(SYMBOL, "37m", "x", database=world)  # type: ignore[operator]
     with pytest.raises(UserError, match="notional 500 and size 1 exclude each other"):

@@ -92,8 +92,15 @@ class Account:
                     field="fees",
                 )
 
+    @property
+    def notes(self) -> list[str]:
+        """What of it changes nothing, a sentence each."""
+        if self.leverage > 1.0 >= self.size and self.notional is None and self.compounding:
+            return [f"Leverage {self.leverage:g} is not used: size {self.size:g} takes {self.size:g} x equity."]
+        return []
+
 
 def _within(name: str, value: float, low: float, high: float, *, above: bool = False) -> None:
     if not isfinite(value) or value > high or value < low or (above and value == low):
-        least = f"above {low:g}" if above else f"{low:g}"
-        raise UserError(f"{name} {value!r} is not valid: it is {least} to {high:g}.", field=name)
+        allowed = f"above {low:g}, {high:,.15g} at most" if above else f"from {low:g} to {high:,.15g}"
+        raise UserError(f"{name} {value!r} is not valid: give one {allowed}.", field=name)

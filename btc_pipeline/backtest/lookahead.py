@@ -28,6 +28,7 @@ from btc_pipeline.market.intervals import Int64Array, Interval
 from btc_pipeline.market.warm_up import WarmBars
 from btc_pipeline.strategies.base import TargetArray
 from btc_pipeline.strategies.decisions import Decisions, StrategyOnInterval
+from btc_pipeline.strategies.faults import StrategyError
 
 MOST_WINDOWS: Final = 100_000
 """Of longer data so many bars are looked at, about a minute's work; else all."""
@@ -336,12 +337,13 @@ def _guard(known: tuple[int, int] | None = None) -> Iterator[None]:
     """A strategy may fail in any way; `known` is the bar and its close that the data ended with."""
     try:
         yield
-    except Exception as error:
+    except Exception as raised:
+        error = raised.__cause__ if isinstance(raised, StrategyError) else raised
         writes = isinstance(error, ValueError) and "read-only" in str(error)
         fault, field = (Fault.WRITES, "arrays") if writes else (Fault.FAILS, "answer")
         time, close = known or (None, None)
         words = f"{type(error).__name__}: {error}"
-        raise _Failed(Difference(fault, time, close, field, "an answer", words)) from error
+        raise _Failed(Difference(fault, time, close, field, "an answer", words)) from raised
 
 
 def chosen_bars(target: TargetArray, most: int) -> Int64Array:

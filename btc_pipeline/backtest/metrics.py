@@ -51,7 +51,7 @@ class Metrics(NamedTuple):
     max_drawdown: float | None
     calmar: float | None
     volatility: float | None
-    trades: float | None
+    trades: int
     win_rate: float | None
     profit_factor: float | None
     expectancy: float | None
@@ -70,8 +70,9 @@ LOWER_IS_BETTER: Final = frozenset({"volatility", "turnover", "fees", "funding",
 
 
 def metrics_of(vector: Float64Array) -> Metrics:
-    """The kernel's vector with None for what is undefined."""
-    return Metrics(*(None if np.isnan(value) else value for value in vector.tolist()))
+    """The kernel's vector with None for what is undefined, and a count as a whole number."""
+    figures = Metrics._make(None if np.isnan(value) else value for value in vector.tolist())
+    return figures._replace(trades=int(figures.trades))
 
 
 @compiled

@@ -46,6 +46,7 @@ class Report:
     """A run and what is to be known about it.
 
     Attributes:
+        account: whose it is.
         outcome: trades, equity, cancelled orders at the account's slippage.
         metrics: at the account's slippage; `stress`: at its stress slippage.
         break_even_bps: cost of a fill, fee and slippage together, at which the run ends with what it began with. None
@@ -59,11 +60,10 @@ class Report:
         cancelled: orders that were not filled, by reason.
     """
 
+    account: Account
     outcome: Outcome
     metrics: Metrics
     stress: Metrics
-    slippage_bps: float
-    stress_slippage_bps: float
     break_even_bps: float | None
     buy_and_hold: Metrics
     buy_and_hold_equity: Float64Array
@@ -76,17 +76,17 @@ class Report:
     @property
     def head(self) -> list[str]:
         """What a reader must know before the figures, a sentence each."""
-        return told_first(self.funding_included, self.holes)
+        return told_first(self.account, self.funding_included, self.holes)
 
 
-def told_first(funding_included: bool, holes: Spans) -> list[str]:
-    """What a reader must know of the data before any figures, a sentence each."""
+def told_first(account: Account, funding_included: bool, holes: Spans) -> list[str]:
+    """What a reader must know of account and data before any figures, a sentence each."""
     told = [] if funding_included else ["Funding is not included: no history of it is known."]
     told += [
         f"No bars from {_day_time(start)} to {_day_time(end)} UTC ({(end - start) / MINUTES_PER_DAY:.1f} days)."
         for start, end in holes.pairs()
     ]
-    return told
+    return told + account.notes
 
 
 def backtest(data: MarketData, targets: TargetArray, account: Account) -> Report:
@@ -110,11 +110,10 @@ def backtest(data: MarketData, targets: TargetArray, account: Account) -> Report
     held = metrics_of(workspace.run(np.full(len(targets), LONG, np.int8), holder(account))[1])
     held_equity = workspace.equity.copy()
     return Report(
+        account=account,
         outcome=outcome,
         metrics=metrics,
         stress=stress,
-        slippage_bps=account.slippage_bps,
-        stress_slippage_bps=account.stress_slippage_bps,
         break_even_bps=_break_even(workspace, wanted, account) if len(outcome.trades) else None,
         buy_and_hold=held,
         buy_and_hold_equity=held_equity,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from difflib import get_close_matches
-from threading import BoundedSemaphore, Lock
+from threading import BoundedSemaphore, Event, Lock
 from typing import Final
 
 import numpy as np
@@ -53,14 +53,14 @@ def sweep(
     n, many = len(history.data.bars), max(min(threads or os.cpu_count() or 1, len(parameters)), 1)
     size = max(min(MOST_AT_A_TIME, MOST_BYTES // max(n, 1), len(parameters) // (4 * many)), 1)
     chunks = [range(at, min(at + size, len(parameters))) for at in range(0, len(parameters), size)]
-    left, one_at_a_time = chunks[::-1], Lock()
+    left, one_at_a_time, ended = chunks[::-1], Lock(), Event()
     # Half of the threads decide while the other half simulates: two that decide would only wait for each other's lock
     # of the interpreter.
     deciding = BoundedSemaphore(max(many // 2, 1))
 
     def take() -> range | None:
         with one_at_a_time:
-            return left.pop() if left else None
+            return left.pop() if left and not ended.is_set() else None
 
     def work() -> None:
         workspace, wanted = Workspace(history.data), np.empty((size, n), np.int8)
@@ -68,6 +68,8 @@ def sweep(
             while (chunk := take()) is not None:
                 with deciding:
                     for row, at in enumerate(chunk):
+                        if ended.is_set():
+                            return
                         one = StrategyOnInterval(strategy, parameters[at], history.interval)
                         targets = one.targets(history.frames, history.warm_bars)
                         wanted[row] = account.direction.admitted(targets[len(targets) - n :])
@@ -77,12 +79,13 @@ def sweep(
 
     with ThreadPoolExecutor(many) as pool:
         try:
-            for done in [pool.submit(work) for _ in range(many)]:
-                done.result()
-        except BaseException:
+            working = [pool.submit(work) for _ in range(many)]
+            wait(working, return_when=FIRST_EXCEPTION)
+        finally:
             # What one thread or Ctrl-C ends, the others must not go on with.
-            left.clear()
-            raise
+            ended.set()
+        for done in working:
+            done.result()
     return table
 
 

@@ -60,6 +60,9 @@ USUAL: Final[dict[str, tuple[object, ...]]] = {
 """What of an account goes without saying; slippage is in the table's head."""
 MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
+MOST_TIMES: Final = 3
+"""Of cancelled orders."""
+
 
 def print_run(run: Run, trades: Sequence[Mapping[str, Any]], *, from_store: bool) -> None:
     """Everything that a run's row says, and some of its trades."""
@@ -121,7 +124,15 @@ def print_costs(results: Mapping[str, Any]) -> None:
     if base["start"] is not None and base["end"] is not None:
         answers.print(f"in coins: {base['start']:.8f} became {base['end']:.8f} ({base['total_return']:+.2%})")
     for reason, count in results["cancelled"].items():
-        answers.print(f"cancelled orders, {reason.replace('_', ' ')}: {count:,}")
+        answers.print(f"cancelled orders, {reason.replace('_', ' ')}: {count:,}{_when(results, reason)}")
+
+
+def _when(results: Mapping[str, Any], reason: str) -> str:
+    # Runs of earlier versions do not say.
+    times = [one["time"] for one in results.get("cancelled_orders", []) if one["reason"] == reason][:MOST_TIMES]
+    shown_as = (f"{datetime.fromisoformat(time):%Y-%m-%d %H:%M}" for time in times)
+    more = ", ..." if results["cancelled"][reason] > len(times) else ""
+    return f" (decided at the bars of {', '.join(shown_as)}{more})" if times else ""
 
 
 def months_table(months: Sequence[Mapping[str, Any]]) -> Table:

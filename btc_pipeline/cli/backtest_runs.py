@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from btc_pipeline.cli.console import answers, say_if_replay
+from btc_pipeline.cli.console import answers, print_json, say_if_replay
 from btc_pipeline.cli.options import named_as_options
 from btc_pipeline.errors import UserError
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Stored backtests.", no_args_is_help=True)
 
-RunId = Annotated[str, typer.Argument(metavar="ID", help="a run's id", show_default=False)]
+RunId = Annotated[str, typer.Argument(metavar="ID", help="a run's id, or its first 8 characters", show_default=False)]
 JsonFlag = Annotated[bool, typer.Option("--json", help="for programs")]
 CsvFile = Annotated[Path | None, typer.Option("--csv", help="write them to this file instead", show_default=False)]
 LAST_TRADES = 10
@@ -36,9 +36,9 @@ def list_runs(
     from btc_pipeline.storage.backtests import read_runs
 
     wanted = None if symbol is None else canonical_symbol(symbol)
-    runs = read_runs(_database(quiet=as_json), limit=limit, symbol=wanted)
+    runs = read_runs(_database(as_json=as_json), limit=limit, symbol=wanted)
     if as_json:
-        _print_json([asdict(run) for run in runs])
+        print_json([asdict(run) for run in runs])
     elif runs:
         TABLES.print(runs_table(runs))
     else:
@@ -49,12 +49,12 @@ def list_runs(
 def show(run: RunId, as_json: JsonFlag = False) -> None:
     """A run's report; of a failed one its words, with exit code 1."""
     from btc_pipeline.cli.backtest_report import print_run
-    from btc_pipeline.storage.backtests import read_last_trades, read_run
+    from btc_pipeline.storage.backtests import find_id, read_last_trades, read_run
 
-    database = _database(quiet=as_json)
-    found = read_run(database, run)
+    database = _database(as_json=as_json)
+    found = read_run(database, find_id(database, run))
     if as_json:
-        _print_json(asdict(found))
+        print_json(asdict(found))
     else:
         print_run(found, read_last_trades(database, found.id, LAST_TRADES), from_store=False)
     if found.status == "failed":
@@ -86,14 +86,14 @@ def compare(
 ) -> None:
     """Metrics of several runs side by side."""
     from btc_pipeline.cli.backtest_report import TABLES, comparison_table
-    from btc_pipeline.storage.backtests import read_run
+    from btc_pipeline.storage.backtests import find_id, read_run
 
     if len(runs) < 2:
         raise UserError("compare takes two ids or more: btc-pipeline backtests list tells them.", field="id")
-    database = _database(quiet=as_json)
-    found = [read_run(database, run) for run in runs]
+    database = _database(as_json=as_json)
+    found = [read_run(database, find_id(database, run)) for run in runs]
     if as_json:
-        _print_json([asdict(run) for run in found])
+        print_json([asdict(run) for run in found])
     else:
         TABLES.print(comparison_table(found))
 
@@ -101,18 +101,20 @@ def compare(
 @app.command()
 def delete(run: RunId) -> None:
     """Removes a run with its trades, equity and decisions."""
-    from btc_pipeline.storage.backtests import delete_run
+    from btc_pipeline.storage.backtests import delete_run, find_id
 
-    delete_run(_database(quiet=False), run)
-    answers.print(f"{run} is deleted")
+    database = _database(as_json=False)
+    found = find_id(database, run)
+    delete_run(database, found)
+    answers.print(f"{found} is deleted")
 
 
 def _rows(run: str, what: str, csv: Path | None, *, as_json: bool) -> None:
     from btc_pipeline.cli.backtest_report import TABLES, plain_table
-    from btc_pipeline.storage.backtests import read_part, read_run, why_nothing
+    from btc_pipeline.storage.backtests import find_id, read_part, read_run, why_nothing
 
-    database = _database(quiet=as_json)
-    found = read_run(database, run)
+    database = _database(as_json=as_json)
+    found = read_run(database, find_id(database, run))
     nothing = why_nothing(found.id, found.status, found.message)
     if nothing is not None:
         raise UserError(nothing, field="id")
@@ -126,22 +128,15 @@ def _rows(run: str, what: str, csv: Path | None, *, as_json: bool) -> None:
             raise UserError(f"--csv {str(csv)!r} cannot be written: {error.strerror or error}.", field="csv") from error
         answers.print(f"{len(table):,} rows in {csv}", markup=False)
     elif as_json:
-        _print_json(table.to_pylist())
+        print_json(table.to_pylist())
     else:
         TABLES.print(plain_table(table.to_pylist(), table.column_names))
 
 
-def _database(*, quiet: bool) -> Database:
+def _database(*, as_json: bool) -> Database:
     from btc_pipeline.settings import read_settings
     from btc_pipeline.storage.address import open_database
 
     settings = read_settings()
-    if not quiet:
-        say_if_replay(settings)
+    say_if_replay(settings, as_json=as_json)
     return open_database(settings)
-
-
-def _print_json(content: Any) -> None:
-    from pydantic_core import to_json
-
-    typer.echo(to_json(content, indent=2, inf_nan_mode="null").decode())

@@ -10,7 +10,7 @@ from uuid import uuid4
 import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-from btc_pipeline.cli.console import answers, errors, replay_line, say_if_replay
+from btc_pipeline.cli.console import answers, errors, print_json, say_if_replay
 from btc_pipeline.cli.options import (
     CapitalOption,
     DirectionOption,
@@ -82,17 +82,16 @@ def backtest(
     intervals = [one.strip() for one in interval.split(",")]
     requests = [BacktestRequest.of({**given, "interval": one}) for one in intervals]
     settings = load_settings()
-    if not as_json:
-        say_if_replay(settings)
-    elif settings.feed == "replay":
-        errors.print(replay_line(settings), markup=False)
+    say_if_replay(settings, as_json=as_json)
     runs = _run(open_database(settings), settings, requests)
     if as_json:
         told = [as_mapping(one) for one in runs]
-        _print_json(told[0] if len(told) == 1 else told)
+        print_json(told[0] if len(told) == 1 else told)
         return
     for one in runs:
         _print(open_database(settings), one)
+        if settings.registry.is_own(one.run.strategy):
+            answers.print(f"to prove that it does not look ahead: {_proof_command(one)}", markup=False)
 
 
 def parse_parameters(texts: list[str]) -> dict[str, int | float]:
@@ -113,6 +112,14 @@ def parse_parameters(texts: list[str]) -> dict[str, int | float]:
         except ValueError:
             raise UserError(f"--param {text!r}: {value!r} is not a number.", field="param") from None
     return found
+
+
+def _proof_command(one: StoredRun) -> str:
+    """The command that proves it of this strategy with these parameters."""
+    run = one.run
+    given = [f"--param {name}={value}" for name, value in run.configuration["parameters"].items()]
+    what = [f"--symbol {run.symbol}", f"--interval {run.interval}", f"--strategy {run.strategy}", *given]
+    return " ".join(["btc-pipeline verify lookahead", *what])
 
 
 def as_mapping(one: StoredRun) -> dict[str, Any]:
@@ -149,9 +156,3 @@ def _print(database: Database, one: StoredRun) -> None:
     print_run(one.run, read_last_trades(database, one.run.id, LAST_TRADES), from_store=one.from_store)
     answers.print()
     answers.print(f"again: btc-pipeline backtests show {one.run.id}")
-
-
-def _print_json(content: Any) -> None:
-    from pydantic_core import to_json
-
-    typer.echo(to_json(content, indent=2, inf_nan_mode="null").decode())

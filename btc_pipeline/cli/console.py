@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+import typer
 from rich.console import Console
 
 if TYPE_CHECKING:
@@ -14,10 +15,17 @@ answers: Final = Console(highlight=False, soft_wrap=True)
 errors: Final = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-def say_if_replay(settings: Settings) -> None:
-    """The first line of what shows replayed numbers."""
+def say_if_replay(settings: Settings, *, as_json: bool = False) -> None:
+    """The first line of what shows replayed numbers; beside JSON it goes to standard error."""
     if settings.feed == "replay":
-        answers.print(replay_line(settings), markup=False)
+        (errors if as_json else answers).print(replay_line(settings), markup=False)
+
+
+def print_json(content: Any) -> None:
+    """An answer for programs; what is no number is null."""
+    from pydantic_core import to_json
+
+    typer.echo(to_json(content, indent=2, inf_nan_mode="null", fallback=str).decode())
 
 
 def replay_line(settings: Settings) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 import time
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
-from btc_pipeline.cli.console import answers, errors, replay_line, say_if_replay
+from btc_pipeline.cli.console import answers, errors, print_json, say_if_replay
 from btc_pipeline.cli.options import FeedOption, parse_day
 from btc_pipeline.errors import UserError
 
@@ -50,13 +49,10 @@ def download(
     from btc_pipeline.settings import load_settings
 
     settings = load_settings()
-    if as_json and settings.feed == "replay":
-        errors.print(replay_line(settings), markup=False)
-    elif not as_json:
-        say_if_replay(settings)
+    say_if_replay(settings, as_json=as_json)
     report = _run(settings, Order(symbol, first, last, skip_invalid))
     if as_json:
-        typer.echo(json.dumps(as_mapping(report)))
+        print_json(as_mapping(report))
         return
     _print(report)
     if not materialize:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from btc_pipeline.cli.console import answers, errors, say_if_replay
+from btc_pipeline.cli.console import answers, errors, print_json, say_if_replay
 from btc_pipeline.cli.options import FeedOption
 from btc_pipeline.errors import UserError
 
@@ -39,7 +39,7 @@ def health(
         well = _collector_alone(read_settings()) if collector else _everything(load_settings(), as_json=as_json)
     except DatabaseAwayError as away:
         if as_json:
-            _print_json({"status": "down", "problems": [str(away)]})
+            print_json({"status": "down", "problems": [str(away)]})
         else:
             errors.print(f"[red]down:[/red] {escape(str(away))}")
         well = False
@@ -57,7 +57,7 @@ def _everything(settings: Settings, *, as_json: bool) -> bool:
     rows = _read(settings, health_questions(settings))
     report = assess_health(rows, settings, datetime.now(UTC))
     if as_json:
-        _print_json(report.to_dict())
+        print_json(report.to_dict())
     else:
         say_if_replay(settings)
         _print(report)
@@ -166,9 +166,3 @@ def _ago(seconds: int | None) -> str:
     from btc_pipeline.pipeline.collection import in_words
 
     return f"{in_words(timedelta(seconds=seconds or 0))} ago"
-
-
-def _print_json(content: Any) -> None:
-    from pydantic_core import to_json
-
-    typer.echo(to_json(content, indent=2, inf_nan_mode="null").decode())

@@ -101,7 +101,12 @@ SlippageOption = Annotated[
 ]
 FeeBpsOption = Annotated[
     float | None,
-    typer.Option(metavar="BPS", help="taker fee in basis points; by default of the venue's table, by date"),
+    typer.Option(
+        "--fee-bps",
+        "--taker-fee-bps",
+        metavar="BPS",
+        help="taker fee in basis points; by default of the venue's table, by date",
+    ),
 ]
 SymbolsOption = Annotated[
     list[str] | None,

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from btc_pipeline.backtest.metrics import LOWER_IS_BETTER, NAMES
+from btc_pipeline.backtest.metrics import LOWER_IS_BETTER, NAMES, metrics_of
 from btc_pipeline.backtest.sweep import column_of
 from btc_pipeline.cli.backtest_report import TABLES, shown
 from btc_pipeline.cli.console import answers
@@ -104,12 +104,10 @@ def _windows(result: SweepResult) -> Table:
     return table
 
 
-def to_json(result: SweepResult) -> str:
+def as_mapping(result: SweepResult) -> dict[str, Any]:
     """Everything, every row, the best first."""
-    from pydantic_core import to_json as dump
-
     prepared, request, split, walked = result.prepared, result.prepared.request, result.split, result.walk_forward
-    content = {
+    return {
         **{name: value for name, value in request.run.given().items() if name not in {"parameters", "start", "end"}},
         "start": to_date(prepared.plan.days.start),
         "end": to_date(prepared.plan.days.stop),
@@ -143,7 +141,6 @@ def to_json(result: SweepResult) -> str:
             "out_of_sample": _named(walked.figures),
         },
     }
-    return dump(content, indent=2, inf_nan_mode="null").decode()
 
 
 def to_csv(result: SweepResult) -> str:
@@ -157,7 +154,7 @@ def to_csv(result: SweepResult) -> str:
             *(
                 [
                     *result.prepared.grid.sets[row].values(),
-                    *(_told(value) for of in sides.values() for value in of[row]),
+                    *(value for of in sides.values() for value in metrics_of(of[row])),
                 ]
                 for row in result.order.tolist()
             ),
@@ -166,7 +163,7 @@ def to_csv(result: SweepResult) -> str:
 
 
 def print_heatmap(result: SweepResult) -> None:
-    """The metric by two parameters, over all days."""
+    """The metric by two parameters, over the days that choose."""
     rank = result.prepared.request.rank
     across, down, cells = _map(result)
     wide, high = -(-len(across) // MOST_COLUMNS), -(-len(down) // MOST_LINES)
@@ -184,7 +181,8 @@ def print_heatmap(result: SweepResult) -> None:
     for value, line in zip(down[::high], blocks, strict=True):
         table.add_row(f"{value:g}", *(_cell(rank, one, defined) for one in line))
     answers.print()
-    answers.print(f"{rank} over all days, {axis.name} down, {other.name} across{shared}", markup=False)
+    days = "of all days" if result.split is None else "in-sample"
+    answers.print(f"{rank} {days}, {axis.name} down, {other.name} across{shared}", markup=False)
     TABLES.print(table)
 
 
@@ -207,7 +205,7 @@ def _map(result: SweepResult) -> tuple[list[float], list[float], Float64Array]:
     cells = np.full((len(down.values), len(across.values)), np.nan)
     rows = {value: at for at, value in enumerate(down.values)}
     columns = {value: at for at, value in enumerate(across.values)}
-    for one, figures in zip(grid.sets, result.whole, strict=True):
+    for one, figures in zip(grid.sets, result.chosen_by, strict=True):
         cells[rows[one[down.name]], columns[one[across.name]]] = figures[column]
     return list(across.values), list(down.values), cells
 
@@ -238,7 +236,7 @@ def _key(side: str) -> str:
 
 
 def _named(figures: Float64Array) -> dict[str, float | None]:
-    return {name: _told(value) for name, value in zip(NAMES, figures, strict=True)}
+    return metrics_of(figures)._asdict()
 
 
 def _told(value: float) -> float | None:

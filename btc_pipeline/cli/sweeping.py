@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from btc_pipeline.cli.console import errors, replay_line, say_if_replay
+from btc_pipeline.cli.console import errors, print_json, say_if_replay
 from btc_pipeline.cli.options import (
     CapitalOption,
     DirectionOption,
@@ -93,16 +93,13 @@ def sweep(
     if csv is not None and not os.access(csv.parent, os.W_OK):
         raise UserError(f"--csv {str(csv)!r} cannot be written: use a folder that is there.", field="csv")
     settings = load_settings()
-    if not as_json:
-        say_if_replay(settings)
-    elif settings.feed == "replay":
-        errors.print(replay_line(settings), markup=False)
+    say_if_replay(settings, as_json=as_json)
     with _shown(f"{symbol} {interval} {strategy}") as progress:
         result = run_sweep(open_database(settings), settings, request, progress)
     if csv is not None:
         _write(csv, result, heatmap=heatmap)
     if as_json:
-        typer.echo(sweep_report.to_json(result))
+        print_json(sweep_report.as_mapping(result))
     else:
         sweep_report.print_sweep(result, top)
         if heatmap:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,7 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from btc_pipeline.cli.backtesting import parse_parameters
-from btc_pipeline.cli.console import answers, errors, say_if_replay
+from btc_pipeline.cli.console import answers, errors, print_json, say_if_replay
 from btc_pipeline.cli.options import (
     EndOption,
     FeedOption,
@@ -25,11 +28,12 @@ from btc_pipeline.errors import UserError
 if TYPE_CHECKING:
     from btc_pipeline.backtest.lookahead import Difference as Leak
     from btc_pipeline.backtest.lookahead import Proof
-    from btc_pipeline.pipeline.parity import Difference, Parity
+    from btc_pipeline.pipeline.parity import Cause, Difference, Parity
 
 app = typer.Typer(help="Proofs: that nothing looks ahead, and that the log is what the minutes give.")
 
 LONGEST_VALUE = 300
+JsonOption = Annotated[bool, typer.Option("--json", help="for programs")]
 
 
 @app.command()
@@ -44,6 +48,7 @@ def lookahead(
     ] = None,
     end: EndOption = None,
     cuts: Annotated[int | None, typer.Option(min=1, help="at how many bars to cut; by default at every one")] = None,
+    as_json: JsonOption = False,
     feed: FeedOption = None,  # noqa: ARG001 its callback does it
 ) -> None:
     """Cuts the data at many bars, decides again, and compares to the bit. Exit code 1 if a decision changes."""
@@ -56,7 +61,7 @@ def lookahead(
         "start": start, "end": end,
     }  # fmt: skip
     settings = load_settings()
-    say_if_replay(settings)
+    say_if_replay(settings, as_json=as_json)
     with _progress() as shown:
         bar = shown.add_task("cutting", total=None)
         prepared, proof = verify_lookahead(
@@ -66,15 +71,12 @@ def lookahead(
             cuts=cuts,
             progress=lambda done, of: shown.update(bar, completed=done, total=of),
         )
-    asked = prepared.configuration
-    name = " ".join([strategy, *(f"{key}={value}" for key, value in sorted(asked["parameters"].items()))])
-    answers.print(f"{asked['symbol']} {asked['interval']} {escape(name)}, {asked['start']} to {asked['end']}")
-    answers.print(_compared(proof))
-    if proof.difference is None:
-        answers.print("[green]holds:[/green] no decision rests on what came after it")
-        return
-    _print_leak(proof.difference)
-    raise typer.Exit(1)
+    if as_json:
+        print_json(_proof_as_mapping(prepared.configuration, proof))
+    else:
+        _print_proof(prepared.configuration, proof)
+    if proof.difference is not None:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -88,6 +90,7 @@ def parity(
         bool, typer.Option("--live", help="the versions that were made live, instead of those that hold now")
     ] = False,
     limit: Annotated[int, typer.Option(min=0, help="differences to print; the counts are of all")] = 50,
+    as_json: JsonOption = False,
     feed: FeedOption = None,  # noqa: ARG001 its callback does it
 ) -> None:
     """Decides again from the stored minutes, and compares with the log. Exit code 1 if a difference has no cause."""
@@ -105,14 +108,63 @@ def parity(
         live,
     )
     settings = load_settings()
-    say_if_replay(settings)
+    say_if_replay(settings, as_json=as_json)
     with errors.status("deciding again") as status:
         found = verify_parity(open_database(settings), settings, wanted, now_minute(), status.update)
     if not found.logged:
         raise UserError("nothing is logged in that range: btc-pipeline materialize makes decisions.")
-    _print_parity(found, limit, live=live)
+    if as_json:
+        print_json(_parity_as_mapping(found, limit))
+    else:
+        _print_parity(found, limit, live=live)
     if found.unexplained:
         raise typer.Exit(1)
+
+
+def _print_proof(asked: Mapping[str, Any], proof: Proof) -> None:
+    name = " ".join([asked["strategy"], *(f"{key}={value}" for key, value in sorted(asked["parameters"].items()))])
+    answers.print(f"{asked['symbol']} {asked['interval']} {escape(name)}, {asked['start']} to {asked['end']}")
+    answers.print(_compared(proof))
+    if proof.difference is None:
+        answers.print("[green]holds:[/green] no decision rests on what came after it")
+    else:
+        _print_leak(proof.difference)
+
+
+def _proof_as_mapping(asked: Mapping[str, Any], proof: Proof) -> dict[str, Any]:
+    """What was proven as JSON has it; times are of bars' opens."""
+    found = proof.difference
+    names = ("symbol", "interval", "strategy", "parameters", "start", "end")
+    return {
+        **{name: asked[name] for name in names},
+        "holds": found is None,
+        "bars": proof.bars,
+        "windows": proof.windows,
+        "prefixes": proof.prefixes,
+        "futures": proof.futures,
+        "difference": found
+        and {
+            **asdict(found),
+            "fault": found.fault.name.lower(),
+            "message": str(found.fault),
+            "time": _moment(found.time),
+            "known": _moment(found.known),
+        },
+    }
+
+
+def _parity_as_mapping(found: Parity, limit: int) -> dict[str, Any]:
+    """What was compared as JSON has it; counts are of all differences, of which `limit` are listed."""
+    return {
+        "compared": found.compared,
+        "logged": found.logged,
+        "unexplained": found.unexplained,
+        "causes": {cause.name.lower(): count for cause, count in _causes(found)},
+        "differences": [
+            {**asdict(one), "time": _moment(one.time), "cause": one.cause.name.lower()}
+            for one in _shown_first(found, limit)
+        ],
+    }
 
 
 def _compared(proof: Proof) -> str:
@@ -140,12 +192,20 @@ def _print_parity(found: Parity, limit: int, *, live: bool) -> None:
     if not found.differences:
         answers.print("[green]equal:[/green] every one, to the bit")
         return
-    for cause, count in Counter(one.cause for one in found.differences).most_common():
+    for cause, count in _causes(found):
         answers.print(f"  {count:,} {escape(str(cause))}")
-    for one in sorted(found.differences, key=lambda one: one.cause.name != "UNEXPLAINED")[:limit]:
+    for one in _shown_first(found, limit):
         answers.print(_line(one), markup=False)
     if len(found.differences) > limit:
         answers.print(f"... and {len(found.differences) - limit:,} more: --limit")
+
+
+def _causes(found: Parity) -> list[tuple[Cause, int]]:
+    return Counter(one.cause for one in found.differences).most_common()
+
+
+def _shown_first(found: Parity, limit: int) -> list[Difference]:
+    return sorted(found.differences, key=lambda one: one.cause.name != "UNEXPLAINED")[:limit]
 
 
 def _line(one: Difference) -> str:
@@ -154,9 +214,13 @@ def _line(one: Difference) -> str:
 
 
 def _minute(minute: int) -> str:
+    return f"{_moment(minute):%Y-%m-%d %H:%M}"
+
+
+def _moment(minute: int | None) -> datetime | None:
     from btc_pipeline.storage.times import to_datetime
 
-    return f"{to_datetime(minute):%Y-%m-%d %H:%M}"
+    return None if minute is None else to_datetime(minute)
 
 
 def _value(value: Any) -> str:

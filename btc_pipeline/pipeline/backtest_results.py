@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pyarrow as pa
 
-from btc_pipeline.backtest.engine import ExitReason, Trades
+from btc_pipeline.backtest.engine import CancelReason, ExitReason, Trades
 from btc_pipeline.backtest.market_data import MarketData
 from btc_pipeline.market.intervals import MINUTES_PER_DAY
 from btc_pipeline.pipeline.backtest_data import Replay
 from btc_pipeline.pipeline.backtest_request import Plan
 from btc_pipeline.storage.backtests import Tables
 from btc_pipeline.storage.decisions import decisions_table
-from btc_pipeline.storage.times import to_timestamps
+from btc_pipeline.storage.times import to_datetime, to_timestamps
 from btc_pipeline.strategies.decisions import Decisions
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ MADE: Final = 0.2
 DECIDED: Final = 0.6
 TRADED: Final = 0.9
 """How far a run is when its bars are made, its targets known, its trades done."""
+
+MOST_CANCELLED: Final = 100
+"""Orders that were not filled are told one by one as far as this."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +68,8 @@ class Result:
             "metrics": report.metrics._asdict(),
             "stress": report.stress._asdict(),
             "buy_and_hold": report.buy_and_hold._asdict(),
-            "slippage_bps": report.slippage_bps,
-            "stress_slippage_bps": report.stress_slippage_bps,
+            "slippage_bps": report.account.slippage_bps,
+            "stress_slippage_bps": report.account.stress_slippage_bps,
             "break_even_bps": report.break_even_bps,
             "base": {
                 "start": report.stack.start,
@@ -74,10 +77,19 @@ class Result:
                 "total_return": report.stack.total_return,
             },
             "monthly_returns": [asdict(month) for month in report.monthly],
+            "cancelled_orders": self._cancelled_orders(),
             "cancelled": {reason.name.lower(): count for reason, count in report.cancelled.items()},
             "funding_included": report.funding_included,
             "warmed": self.warmed,
         }
+
+    def _cancelled_orders(self) -> list[dict[str, str]]:
+        first = self.report.outcome.cancelled[:MOST_CANCELLED]
+        times = self.data.bars.time[first[:, 0]].tolist()
+        return [
+            {"time": to_datetime(time).isoformat(), "reason": CancelReason(reason).name.lower()}
+            for time, reason in zip(times, first[:, 1].tolist(), strict=True)
+        ]
 
     @property
     def trades(self) -> pa.Table:

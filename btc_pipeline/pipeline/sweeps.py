@@ -108,21 +108,25 @@ class SweepResult:
     walk_forward: WalkForward | None
 
     @property
+    def chosen_by(self) -> Float64Array:
+        """The figures that choose: those of the days that are in-sample alone, for the others must not."""
+        return self.whole if self.in_sample is None else self.in_sample
+
+    @property
     def order(self) -> Int64Array:
-        """Rows with the best first: by the days that are in-sample alone, for the others must not choose."""
-        return ranking(self.whole if self.in_sample is None else self.in_sample, self.prepared.request.rank)
+        """Rows with the best first."""
+        return ranking(self.chosen_by, self.prepared.request.rank)
 
     @property
     def head(self) -> list[str]:
         """What must be known before the figures are read."""
         data, grid, replay = self.prepared.history.data, self.prepared.grid, self.prepared.replay
-        told = told_first(data.funding is not None, long_holes(data))
+        told = told_first(self.prepared.plan.account, data.funding is not None, long_holes(data))
         if replay.warm_bars is not None:
             told.append(f"Windows reach back to bars of {replay.warm_bars.warm_up.source} (warm-up).")
         if self.out_of_sample is None:
             told.append("No out-of-sample result stands beside these: there are too few days to split.")
-        ranked = self.whole if self.in_sample is None else self.in_sample
-        if np.isnan(ranked[:, column_of(self.prepared.request.rank)]).all():
+        if np.isnan(self.chosen_by[:, column_of(self.prepared.request.rank)]).all():
             told.append(f"{self.prepared.request.rank} is undefined for every set: they stand in the grid's order.")
         if self.walk_forward is not None and self.prepared.request.walk_forward is not None:
             last, asked = len(self.walk_forward.windows[-1].split.test), self.prepared.request.walk_forward[1]

@@ -31,6 +31,7 @@ HEAD_COLUMNS: Final = COLUMNS.replace("results,", "results -> 'metrics' AS metri
 """The same for lists: of the results the metrics alone."""
 
 ONE: Final = f"SELECT {COLUMNS} FROM backtest_runs WHERE id = $1::uuid"  # noqa: S608 constants of this module
+BEGINNING_WITH: Final = "SELECT id FROM backtest_runs WHERE id::text LIKE $1 LIMIT 2"
 DONE_BY_RUN_KEY: Final = f"""
 SELECT {COLUMNS} FROM backtest_runs WHERE run_key = $1 AND status = 'done' ORDER BY finished_at, id LIMIT 1
 """  # noqa: S608 constants of this module

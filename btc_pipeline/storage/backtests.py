@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from adbc_driver_manager.dbapi import Cursor
 
 EXAMPLE: Final = "0b34999b-b666-4a02-9f5e-068358d151a2"
+_BEGINNING: Final = re.compile(r"[0-9a-f]{8}[0-9a-f-]{0,23}", re.ASCII)
 ABANDONED: Final = (
     "the process that ran it ended before it was done; launch it again",
     "the process that asked for it ended before it was launched; launch it again",
@@ -99,8 +101,28 @@ def read_run(database: Database, run: UUID | str) -> Run:
         fail_abandoned(connection)
         found = ask(connection, statements.ONE, str(wanted))
     if not found:
-        raise UnknownNameError(f"backtest {str(run)!r} is unknown: btc-pipeline backtests list.", field="id")
+        raise _unknown(run)
     return Run(**found[0])
+
+
+def find_id(database: Database, text: str) -> UUID:
+    """The id that a person gives, or the one that begins with what they give (8 characters or more).
+
+    Raises:
+        UserError: several begin so, or it is no id.
+        UnknownNameError: none does.
+    """
+    beginning = text.lower()
+    if not _BEGINNING.fullmatch(beginning):
+        return parse_id(text)
+    with database.rows() as connection:
+        found = ask(connection, statements.BEGINNING_WITH, f"{beginning}%")
+    if not found:
+        raise _unknown(text)
+    if len(found) > 1:
+        raise UserError(f"several ids begin with {text!r}: give more of it.", field="id")
+    only: UUID = found[0]["id"]
+    return only
 
 
 def read_runs(database: Database, *, limit: int, symbol: str | None = None) -> list[Run]:
@@ -174,7 +196,11 @@ def delete_run(database: Database, run: UUID | str) -> None:
     wanted = parse_id(run)
     with database.rows() as connection:
         if not ask(connection, statements.DELETE, str(wanted)):
-            raise UnknownNameError(f"backtest {str(run)!r} is unknown: btc-pipeline backtests list.", field="id")
+            raise _unknown(run)
+
+
+def _unknown(run: UUID | str) -> UnknownNameError:
+    return UnknownNameError(f"backtest {str(run)!r} is unknown: btc-pipeline backtests list.", field="id")
 
 
 def fail_run(database: Database, run: UUID | str, message: str) -> bool:

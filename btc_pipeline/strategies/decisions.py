@@ -33,6 +33,7 @@ from btc_pipeline.strategies.base import (
     TargetArray,
     View,
 )
+from btc_pipeline.strategies.faults import faults_of
 from btc_pipeline.strategies.inputs import MAX_AGE_SLOTS, LazyInputs, last_closed, seen_at
 from btc_pipeline.strategies.judged import Judged
 
@@ -113,7 +114,7 @@ class StrategyOnInterval:
 
     def specs(self) -> dict[str, tuple[IndicatorSpec, Interval]]:
         """Its inputs as indicators on intervals, by the names the strategy gives them."""
-        return self._specs(self.strategy.inputs(self.parameters))
+        return self._specs(self._inputs())
 
     def lookbacks(self) -> dict[Interval, int]:
         """How many slots of each interval it must be given, up to and including the last closed one."""
@@ -160,6 +161,10 @@ class StrategyOnInterval:
         before = self._targets(frames)[: both.own_first] if both.own_first else np.empty(0, np.int8)
         return np.concatenate((before, self._targets(warmed.frames)[both.warm :]))
 
+    def _inputs(self) -> Mapping[str, Input]:
+        with faults_of(self.strategy):
+            return self.strategy.inputs(self.parameters)
+
     def _specs(self, inputs: Mapping[str, Input]) -> dict[str, tuple[IndicatorSpec, Interval]]:
         return {
             name: (IndicatorSpec.of(wanted.indicator, wanted.parameters), self._interval_of(wanted))
@@ -167,9 +172,10 @@ class StrategyOnInterval:
         }
 
     def _targets(self, frames: Mapping[Interval, Candles]) -> TargetArray:
-        bars, inputs = frames[self.interval], self.strategy.inputs(self.parameters)
+        bars, inputs = frames[self.interval], self._inputs()
         specs = self._specs(inputs)
-        wanted = self.strategy.targets(View(bars, LazyInputs(bars, frames, specs)), self.parameters)
+        with faults_of(self.strategy):
+            wanted = self.strategy.targets(View(bars, LazyInputs(bars, frames, specs)), self.parameters)
         if len(wanted) != len(bars):
             raise UserError(f"strategy {self.strategy.name!r} answered for {len(wanted)} bars instead of {len(bars)}.")
         target = self.strategy.direction.admitted(wanted)
@@ -209,8 +215,9 @@ class StrategyOnInterval:
         """What it makes of every bar of its own interval; the first `warm` bars of an interval are another venue's."""
         bars = frames[self.interval]
         series = self._series(frames)
-        opinions = self.strategy.opinions(View(bars, series), self.parameters)
-        _check(opinions, len(bars), self.strategy.name)
+        with faults_of(self.strategy):
+            opinions = self.strategy.opinions(View(bars, series), self.parameters)
+            _check(opinions, len(bars), self.strategy.name)
         target, confidence, reasons = self._admissible(opinions, bars, series)
         nowhere = np.zeros(len(bars), np.bool_)
         warmed = self._warmed(frames, warm) if warm else dict.fromkeys(series, nowhere)
@@ -290,7 +297,7 @@ class StrategyOnInterval:
         if self.strategy.lookback:
             short = ~full_windows(bars, self.strategy.lookback + 1)
             refusals.append((short, "too few bars to look back at, or a hole among them"))
-        for name, wanted in self.strategy.inputs(self.parameters).items():
+        for name, wanted in self._inputs().items():
             if wanted.required:
                 absent = np.isnan(series[name]["value"].value)
                 refusals.append((absent, f"{name} has no value: warming up, or a hole in its window"))

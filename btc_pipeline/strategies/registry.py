@@ -30,6 +30,10 @@ class Registry:
     strategies: Mapping[str, Strategy]
     sources: str
 
+    def is_own(self, name: str) -> bool:
+        """Whether the user brought it."""
+        return type(self.get(name)) not in BUILT_IN
+
     def get(self, name: str) -> Strategy:
         """The strategy of that name.
 

@@ -94,6 +94,18 @@ def test_the_head_tells_of_funding_and_of_holes_longer_than_a_day():
     assert backtest(funded.data, np.zeros(len(funded.bars), np.int8), Account()).head == []
 
 
+def test_the_head_tells_of_leverage_that_nothing_uses():
+    funded = made_market(3, 37, 5 * 1440, funding_every=60)
+
+    def head(**account):
+        return backtest(funded.data, np.zeros(len(funded.bars), np.int8), Account(**account)).head
+
+    assert head(leverage=3.0, size=0.5) == ["Leverage 3 is not used: size 0.5 takes 0.5 x equity."]
+    assert head(leverage=3.0) == ["Leverage 3 is not used: size 1 takes 1 x equity."]
+    for used in ({"size": 1.5}, {"notional": 12_000.0}, {"compounding": False}):
+        assert head(leverage=3.0, **used) == []
+
+
 def test_cancelled_orders_are_counted_by_reason():
     report = backtest(MARKET.data, np.full(len(BARS), LONG, np.int8), Account(capital=50.0, lot_decimals=0))
     assert report.cancelled == {CancelReason.TOO_SMALL: len(BARS) - 2, CancelReason.HOLE: 1}

@@ -34,10 +34,10 @@ def test_steps_are_minutes_and_fractions():
     [
         ({"capital": 0.0}, "capital", "capital 0.0 is not valid"),
         ({"capital": float("nan")}, "capital", "capital nan is not valid"),
-        ({"leverage": 41.0}, "leverage", "above 0 to 40"),
+        ({"leverage": 41.0}, "leverage", "give one above 0, 40 at most"),
         ({"size": 2.0}, "size", "size 2 is above leverage 1"),
         ({"notional": -1.0}, "notional", "notional -1.0"),
-        ({"slippage_bps": -1.0}, "slippage_bps", "0 to 1000"),
+        ({"slippage_bps": -1.0}, "slippage_bps", "from 0 to 1,000"),
         ({"exits": Exits(stop=0.0)}, "stop", "stop 0.0"),
         ({"exits": Exits(trailing=1.5)}, "trailing", "trailing 1.5"),
         ({"fees": ()}, "fees", "no row"),

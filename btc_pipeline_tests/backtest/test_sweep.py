@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,6 +19,7 @@ from btc_pipeline.errors import UnknownNameError, UserError
 from btc_pipeline.indicators import memo
 from btc_pipeline.strategies.base import Direction, Exits, Opinions
 from btc_pipeline.strategies.decisions import StrategyOnInterval
+from btc_pipeline.strategies.faults import StrategyError
 from btc_pipeline.strategies.moving_average import MovingAverage
 from btc_pipeline_tests.backtest.made_history import CASES, DAYS, OWN, START, made_history
 from btc_pipeline_tests.strategies.made_frames import Crossing
@@ -102,7 +107,7 @@ def test_a_strategy_cannot_change_what_other_parameters_see():
     history = made_history(3, strategy, sets)
     one = StrategyOnInterval(Careless(), sets[0], OWN)
     for ask in (lambda: one.targets(history.frames), lambda: one.decide(history.frames, whole)):
-        with pytest.raises(ValueError, match="read-only"):
+        with pytest.raises(StrategyError, match=r"ValueError: .*read-only"):
             ask()
 
 
@@ -130,6 +135,25 @@ def test_a_mistake_of_the_strategy_ends_the_sweep():
     with pytest.raises(UserError, match="answered for 3 bars"):
         sweep(Short(), sets, history, Account(), threads=2)
     assert Short.asked <= 2
+
+
+def test_ctrl_c_ends_it_before_the_next_set():
+    """However many sets a thread has taken; the one that it is at is all that is waited for."""
+    asked, sets = [], [{"period": period} for period in range(5, 501)]
+
+    class Interrupting(MovingAverage):
+        name = "interrupting"
+
+        def targets(self, view, p):
+            asked.append(p)
+            if len(asked) == 3:
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(0.3)
+            return super().targets(view, p)
+
+    with pytest.raises(KeyboardInterrupt):
+        sweep(Interrupting(), sets, made_history(1, MovingAverage(), sets), Account(), threads=2)
+    assert len(asked) <= 4
 
 
 def test_ranking_puts_the_best_first_and_the_undefined_last():

@@ -79,6 +79,7 @@ def test_account_options_reach_the_account(filled: Run) -> None:
     names = ("capital", "size", "leverage", "direction", "stop", "target", "trailing", "slippage_bps", "taker_fee_bps")
     assert [asked[name] for name in names] == [500, 2, 3, "long", 0.02, 0.05, 0.03, 1, 0]
     assert run["results"]["metrics"]["fees"] == 0
+    assert isinstance(run["results"]["metrics"]["trades"], int)
     assert run["results"]["slippage_bps"] == 1
     trades = stored(filled, "backtests", "trades", run["id"])
     assert {trade["side"] for trade in trades} == {1}
@@ -106,15 +107,15 @@ def test_account_options_reach_the_account(filled: Run) -> None:
         ),
         ((*ORDER, "--start", "1.1.2016"), "--start '1.1.2016' is not a date: write 2016-01-31"),
         ((*ORDER, "--capital", "0"), "--capital 0.0 is not valid"),
-        ((*ORDER, "--leverage", "50"), "--leverage 50.0 is not valid: it is above 0 to 40."),
+        ((*ORDER, "--leverage", "50"), "--leverage 50.0 is not valid: give one above 0, 40 at most."),
         ((*ORDER, "--size", "2"), "--size 2 is above --leverage 1: raise --leverage (at most 40)."),
         ((*ORDER, "--size", "1", "--notional", "9"), "--notional 9 and --size 1 exclude each other: give one of them."),
         (
             (*ORDER, "--notional", "20000"),
             "--notional 20000 is above --leverage 1 x --capital 10000: use 10000 at most, or raise --leverage (at ",
         ),
-        ((*ORDER, "--fee-bps", "-1"), "--fee-bps -1.0 is not valid: it is 0 to 1000."),
-        ((*ORDER, "--slippage-bps", "nan"), "--slippage-bps nan is not valid: it is 0 to 1000."),
+        ((*ORDER, "--fee-bps", "-1"), "--fee-bps -1.0 is not valid: give one from 0 to 1,000."),
+        ((*ORDER, "--slippage-bps", "nan"), "--slippage-bps nan is not valid: give one from 0 to 1,000."),
         ((*ORDER, "--interval", "38x"), "--interval '38x' is unknown"),
         ((*ORDER, "--direction", "up"), "--direction 'up' is not valid"),
         (
@@ -168,7 +169,10 @@ def test_an_exit_of_0_is_none(filled: Run) -> None:
 @pytest.mark.parametrize(
     ("message", "words"),
     [
-        ("stop 2.0 is not valid: it is above 0 to 1.", "--stop 2.0 is not valid: it is above 0 to 1."),
+        (
+            "stop 2.0 is not valid: give one above 0, 1 at most.",
+            "--stop 2.0 is not valid: give one above 0, 1 at most.",
+        ),
         ("strategy mine: size 7 is not valid: use 1 to 5.", "strategy mine: size 7 is not valid: use 1 to 5."),
         ("strategy ma: parameter 'perid' is unknown", "strategy ma: parameter 'perid' is unknown"),
         ("walk-forward over 20 days: sharpe", "--walk-forward over 20 days: sharpe"),
@@ -190,6 +194,20 @@ def test_help_says_defaults_in_words(run: Run, command: tuple[str, ...]) -> None
             assert words in shown
 
 
+def test_a_strategy_of_the_users_own_comes_with_the_command_that_proves_it(filled: Run) -> None:
+    Path("strategies/own.py").write_text(
+        "from btc_pipeline.strategies.moving_average import MovingAverage\n"
+        "class Own(MovingAverage):\n    name = 'own'\n"
+    )
+    last = "to prove that it does not look ahead: btc-pipeline verify lookahead --symbol BTCUSD.BITFINEX --interval 37m"
+    asked = (*SYMBOL, "--start", "2016-01-01", "--param", "period=7")
+    assert (
+        filled("backtest", *asked, "--strategy", "own").out.splitlines()[-1]
+        == f"{last} --strategy own --param period=7"
+    )
+    assert "to prove" not in filled("backtest", *asked, "--strategy", "ma").out
+
+
 def test_stored_runs_are_shown_compared_written_and_deleted(filled: Run, tmp_path: Path, database: Database) -> None:
     one = stored(filled, "backtest", *ORDER)["id"]
     other = stored(filled, "backtest", *ORDER, "--direction", "long")["id"]
@@ -209,7 +227,13 @@ def test_stored_runs_are_shown_compared_written_and_deleted(filled: Run, tmp_pat
         shown = filled("backtests", what, one).out.splitlines()
         assert len(shown) > len(rows)
 
-    assert filled("backtests", "delete", one).out == f"{one} is deleted\n"
+    assert filled("backtests", "show", one[:8].upper()).out == filled("backtests", "show", one).out
+    assert stored(filled, "backtests", "trades", one[:13]) == stored(filled, "backtests", "trades", one)
+    assert filled("backtests", "compare", one[:8], other[:10]).out == compared
+    assert filled("backtests", "show", "00000000").mistake.startswith("backtest '00000000' is unknown")
+    assert filled("backtests", "show", one[:7]).mistake.startswith(f"id {one[:7]!r} is not an id of backtests")
+
+    assert filled("backtests", "delete", one[:8]).out == f"{one} is deleted\n"
     assert [run["id"] for run in stored(filled, "backtests", "list")] == [other]
     assert filled("backtests", "show", one).mistake.startswith(f"backtest {one!r} is unknown")
     assert filled("backtests", "compare", other).mistake.startswith("compare takes two ids or more")

@@ -81,7 +81,7 @@ def test_walk_forward_and_files(world: None, cross: None, run: Run, tmp_path: Pa
     )  # fmt: skip
     assert ended.code == 0, ended
     assert "4 combinations are left out, as the strategy asks for: cross: fast is not below slow." in ended.out
-    assert "total_return over all days, fast down, slow across" in ended.out
+    assert "total_return in-sample, fast down, slow across" in ended.out
     windows = [line for line in ended.out.splitlines() if "fast=" in line and "slow=" in line]
     assert len(windows) == 1 + 3
     rows = list(csv.DictReader(file.open()))
@@ -89,7 +89,7 @@ def test_walk_forward_and_files(world: None, cross: None, run: Run, tmp_path: Pa
     assert {row["fast"] for row in rows} == {"2", "8", "14", "20"}
     cells = list(csv.reader((tmp_path / "rows.csv.heatmap.csv").open()))
     assert cells[0] == ["fast/slow", "8", "20", "50"]
-    by_pair = {(row["fast"], row["slow"]): row["all_days.total_return"] for row in rows}
+    by_pair = {(row["fast"], row["slow"]): row["in_sample.total_return"] for row in rows}
     for line in cells[1:]:
         for slow, value in zip(cells[0][1:], line[1:], strict=True):
             assert value == by_pair.get((line[0], slow), "")

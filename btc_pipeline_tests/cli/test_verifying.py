@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,37 @@ def test_a_strategy_that_forgets_what_it_said_is_not_cut(filled: Run) -> None:
     assert fault.startswith("does not repeat itself")
 
 
+def test_a_strategy_that_fails_is_shown_with_its_line(filled: Run) -> None:
+    Path("strategies/peeking.py").write_text(PEEKING.replace("later = ", "later = {}[7]  # "))
+    asked = ("--strategy", "peeking", *SYMBOL)
+    words = "error: strategy 'peeking' failed, peeking.py, line 12: KeyError: 7\n"
+    for command in (("backtest", "--start", "2016-01-01"), ("sweep", "--start", "2016-01-01", "--param", "x=1..2")):
+        ended = filled(*command, *asked)
+        assert (ended.code, ended.err) == (2, words) or "parameter 'x' is unknown" in ended.err
+    ended = filled("verify", "lookahead", *asked)
+    assert ended.code == 1
+    assert ended.out.splitlines()[2] == "fails on a part of the data"
+    assert ended.out.splitlines()[-1] == "  answer: KeyError: 7 then"
+
+
+def test_both_proofs_speak_json(filled: Run) -> None:
+    Path("strategies/peeking.py").write_text(PEEKING)
+    for strategy, code in (("ma", 0), ("peeking", 1)):
+        ended = filled("verify", "lookahead", "--strategy", strategy, *SYMBOL, "--json")
+        proof = json.loads(ended.out)
+        assert (ended.code, proof["holds"]) == (code, code == 0)
+        assert (proof["strategy"], proof["interval"], proof["start"]) == (strategy, "37m", "2016-01-01")
+        assert (proof["difference"] is None) == proof["holds"]
+    assert proof["difference"]["fault"] == "look_ahead"
+    assert proof["difference"]["time"].startswith("2016-01-01T")
+    assert {proof["difference"]["whole"], proof["difference"]["part"]} == {1, -1}
+
+    assert filled("materialize").code == 0
+    parity = json.loads(filled("verify", "parity", "--json").out)
+    assert parity["compared"] == parity["logged"] > 0
+    assert (parity["unexplained"], parity["causes"], parity["differences"]) == (0, {}, [])
+
+
 def test_mistakes_are_said_in_a_line(filled: Run) -> None:
     for wrong, words in (
         (("--strategy", "peekin"), "--strategy 'peekin' is unknown"),
@@ -100,6 +132,12 @@ def test_parity_holds_and_an_edited_log_does_not(filled: Run, database: Database
     assert "unexplained" in ended.out
     assert "target -1 logged, 1 now: unexplained (the day counts as up to date)" in ended.out
     assert ended.out.splitlines()[-1].endswith("more: --limit")
+    told = filled("verify", "parity", "--interval", "37m", "--limit", "1", "--json")
+    found = json.loads(told.out)
+    assert told.code == 1
+    assert found["unexplained"] == found["causes"]["unexplained"] > 1
+    (one,) = found["differences"]
+    assert (one["field"], one["logged"], one["made"], one["cause"]) == ("target", -1, 1, "unexplained")
     none = filled("verify", "parity", "--live")
     assert none.code == 2
     assert "nothing is logged in that range" in none.err

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from btc_pipeline.market.candles import Candles
 from btc_pipeline.market.intervals import Interval
 from btc_pipeline.strategies.base import FLAT, LONG, NO_OPINION, SHORT, Direction, Input, Opinions, Strategy
 from btc_pipeline.strategies.decisions import StrategyOnInterval
+from btc_pipeline.strategies.faults import StrategyError
 from btc_pipeline.strategies.moving_average import MovingAverage
 from btc_pipeline_tests.strategies.made_frames import (
     Crossing,
@@ -301,6 +304,37 @@ def test_a_forgotten_return_is_refused_in_words_by_runs_and_by_sweeps():
         with pytest.raises(UserError) as refused:
             ask({THREE: whole_bars(3)})
         assert str(refused.value) == words
+
+
+def test_whatever_a_strategy_raises_is_told_with_its_file_and_line():
+    class Failing(MovingAverage):
+        name = "failing"
+        where: ClassVar[str] = ""
+
+        def inputs(self, p):
+            return super().inputs(p) if self.where != "inputs" else {}["inputs"]
+
+        def targets(self, view, p):
+            return super().targets(view, p) if self.where != "targets" else {}["targets"]
+
+        def decide(self, view, p):
+            return super().decide(view, p) if self.where != "decide" else {}["decide"]
+
+    one, bars = StrategyOnInterval(Failing(), {"period": 5}, THREE), {THREE: whole_bars(9)}
+    for where, ask in (
+        ("inputs", one.specs),
+        ("inputs", lambda: one.targets(bars)),
+        ("targets", lambda: one.targets(bars)),
+        ("decide", lambda: one.decide(bars, range(10))),
+    ):
+        Failing.where = where
+        line = next(
+            at for at, text in enumerate(Path(__file__).read_text().splitlines(), 1) if f'{{}}["{where}"]' in text
+        )
+        with pytest.raises(StrategyError) as refused:
+            ask()
+        assert str(refused.value) == f"strategy 'failing' failed, test_decisions.py, line {line}: KeyError: '{where}'"
+        assert isinstance(refused.value.__cause__, KeyError)
 
 
 def test_no_bars_make_no_decisions():
