@@ -21,6 +21,7 @@ from btc_pipeline.exchanges.base import (
     Pong,
     TradesTold,
     Unreadable,
+    VenueError,
     VenueStream,
 )
 from btc_pipeline.exchanges.budget import Budget
@@ -48,7 +49,7 @@ class StreamBrokenError(Exception):
     """The connection is to be given up: the reason in words."""
 
 
-_BREAKS: Final = (StreamBrokenError, WebSocketException, OSError, TimeoutError)
+_BREAKS: Final = (StreamBrokenError, VenueError, WebSocketException, OSError, TimeoutError)
 
 
 class VenueConnection:

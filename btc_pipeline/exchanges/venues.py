@@ -20,6 +20,7 @@ from btc_pipeline.exchanges.addresses import Addresses
 from btc_pipeline.exchanges.base import VenueRest, VenueStream
 from btc_pipeline.exchanges.binance.provider import BINANCE, BINANCE_UM
 from btc_pipeline.exchanges.bybit.provider import PROVIDER as BYBIT
+from btc_pipeline.exchanges.guarded import guarded
 from btc_pipeline.exchanges.hyperliquid.provider import PROVIDER as HYPERLIQUID
 from btc_pipeline.exchanges.pauses import PausedRest
 from btc_pipeline.exchanges.provider import Provider, VenueArchive
@@ -102,7 +103,7 @@ def _users(versions: tuple[tuple[Path, int], ...]) -> tuple[Provider, ...]:
         for provider in _declared_by(load_file(path, PACKAGE), path):
             if provider.name in taken or provider.name in found:
                 raise UserError(f"{path}: venue {provider.name!r} exists already; give it another name.")
-            found[provider.name] = provider
+            found[provider.name] = guarded(provider, path)
     return tuple(found.values())
 
 
@@ -151,13 +152,7 @@ def _in_place(settings: Settings, provider: Provider) -> Provider:
     """A venue at the addresses of this process, whose pauses are those of all processes."""
 
     def rest(at: Addresses, clock: Clock) -> VenueRest:
-        client: VenueRest | None = provider.rest(at, clock)
-        if client is None:
-            raise UserError(
-                f"venue {provider.name!r} of {settings.venues_folder}: rest(addresses, clock) gives None; wanted is a "
-                "client, a btc_pipeline.exchanges.base.VenueRest."
-            )
-        return PausedRest(client, settings.data_dir, clock)
+        return PausedRest(provider.rest(at, clock), settings.data_dir, clock)
 
     return replace(provider, addresses=_addresses(settings, provider), rest=rest)
 

@@ -156,3 +156,30 @@ def test_a_venue_that_makes_no_client_is_refused_in_words(tmp_path: Path) -> Non
     (tmp_path / "mine.py").write_text(text)
     with pytest.raises(UserError, match=r"venue 'MINE' of .*: rest\(addresses, clock\) gives None; wanted is a client"):
         rest_client(settings(tmp_path), "MINE", SystemClock())
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "words"),
+    [
+        (
+            "BybitRest(at.api_url, clock)",
+            "{}['key']",
+            r"rest\(addresses, clock\) fails, line 14: KeyError: 'key'",
+        ),
+        (
+            "BybitStream(at.websocket_url)",
+            "BybitRest(at.api_url, None)",
+            r"stream\(addresses\) gives BybitRest; wanted is a client, .*VenueStream, and it lacks url, .*, read\.",
+        ),
+    ],
+)
+def test_a_client_that_cannot_be_made_is_refused_in_words(tmp_path: Path, right: str, wrong: str, words: str) -> None:
+    (tmp_path / "mine.py").write_text(OWN.replace(right, wrong) + 'PROVIDER = provider("MINE")\n')
+    chosen = settings(tmp_path)
+
+    def make_both() -> None:
+        rest_client(chosen, "MINE", SystemClock())
+        stream_client(chosen, "MINE")
+
+    with pytest.raises(UserError, match=r"venue 'MINE' of .*mine\.py: " + words):
+        make_both()
