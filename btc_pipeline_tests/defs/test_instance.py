@@ -50,6 +50,7 @@ def test_everything_is_stored_in_postgresql_through_psycopg2(instance: dg.Dagste
 def test_runs_are_limited_queued_and_watched(instance: dg.DagsterInstance) -> None:
     assert isinstance(instance.run_coordinator, LaneRunCoordinator)
     assert instance.run_coordinator.dequeue_interval_seconds == 2
+    assert instance.run_coordinator.dequeue_use_threads
     config = instance.get_concurrency_config().run_queue_config
     assert config is not None
     assert config.max_concurrent_runs == 3
