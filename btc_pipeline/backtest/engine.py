@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from copy import copy
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final
@@ -17,7 +18,7 @@ from btc_pipeline.market.intervals import Int64Array
 from btc_pipeline.strategies.base import TargetArray
 
 if TYPE_CHECKING:
-    from btc_pipeline.backtest.kernel import FeeSteps
+    from btc_pipeline.backtest.kernel import FeeSteps, Ledger
 
 ENGINE_VERSION: Final = 1
 """Goes into every run's key: raised when the same inputs may give another result."""
@@ -142,7 +143,7 @@ class Workspace:
     def __init__(self, data: MarketData) -> None:
         from btc_pipeline.backtest import kernel, metrics
 
-        bars, n = data.bars, len(data.bars)
+        bars = data.bars
         funding = data.funding or NO_FUNDING
         self._data = data
         self._kernel, self._metrics = kernel, metrics
@@ -154,9 +155,13 @@ class Workspace:
         self._minutes = kernel.MinuteRows(_NO_MINUTES, *(_NO_PRICES,) * 3, _NO_MINUTES)
         self._midnights = kernel.Midnights(*_compiled_for(data.midnight, midnight_bar, data.mark))
         self._payments = kernel.Payments(*_compiled_for(funding.time, funding_bar, funding.rate))
-        self._ledger = kernel.Ledger(
-            np.zeros((n, kernel.TRADE_COLUMNS)), np.zeros((n, 2), np.int64), np.zeros(len(data.days) + 1)
-        )
+        self._ledger = self._empty_ledger()
+
+    def another(self) -> Workspace:
+        """One for another thread, over the same data."""
+        other = copy(self)
+        other._ledger = self._empty_ledger()
+        return other
 
     @property
     def equity(self) -> Float64Array:
@@ -201,6 +206,12 @@ class Workspace:
             turnover=float(totals[kernel.TURNOVER]),
             fees=float(totals[kernel.FEES_PAID]),
             funding=float(totals[kernel.FUNDING_PAID]),
+        )
+
+    def _empty_ledger(self) -> Ledger:
+        n, days = len(self._data.bars), len(self._data.days)
+        return self._kernel.Ledger(
+            np.zeros((n, self._kernel.TRADE_COLUMNS)), np.zeros((n, 2), np.int64), np.zeros(days + 1)
         )
 
     def _fees(self, account: Account) -> FeeSteps:

@@ -6,7 +6,8 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from difflib import get_close_matches
-from threading import BoundedSemaphore, Event, Lock
+from queue import SimpleQueue
+from threading import Event, Lock
 from typing import Final
 
 import numpy as np
@@ -15,10 +16,10 @@ from btc_pipeline.backtest.account import Account
 from btc_pipeline.backtest.engine import Workspace
 from btc_pipeline.backtest.history import History
 from btc_pipeline.errors import UnknownNameError
-from btc_pipeline.indicators.memo import sharing
+from btc_pipeline.indicators.memo import Memo, sharing
 from btc_pipeline.market.candles import Float64Array
 from btc_pipeline.market.intervals import Int64Array, Interval
-from btc_pipeline.strategies.base import Parameters, Strategy
+from btc_pipeline.strategies.base import Parameters, Strategy, TargetArray
 from btc_pipeline.strategies.decisions import StrategyOnInterval
 
 MOST_AT_A_TIME: Final = 32
@@ -54,32 +55,44 @@ def sweep(
     size = max(min(MOST_AT_A_TIME, MOST_BYTES // max(n, 1), len(parameters) // (4 * many)), 1)
     chunks = [range(at, min(at + size, len(parameters))) for at in range(0, len(parameters), size)]
     left, one_at_a_time, ended = chunks[::-1], Lock(), Event()
-    # Half of the threads decide while the other half simulates: two that decide would only wait for each other's lock
-    # of the interpreter.
-    deciding = BoundedSemaphore(max(many // 2, 1))
+    # Half of the threads decide, each with a memo, while the other half simulates: two that decide would only wait for
+    # each other's lock of the interpreter.
+    memos: SimpleQueue[Memo] = SimpleQueue()
+    for _ in range(max(many // 2, 1)):
+        memos.put(Memo())
+    workspaces = [Workspace(history.data)]
+    workspaces += [workspaces[0].another() for _ in range(many - 1)]
 
     def take() -> range | None:
         with one_at_a_time:
             return left.pop() if left and not ended.is_set() else None
 
-    def work() -> None:
-        workspace, wanted = Workspace(history.data), np.empty((size, n), np.int8)
-        with sharing():
-            while (chunk := take()) is not None:
-                with deciding:
-                    for row, at in enumerate(chunk):
-                        if ended.is_set():
-                            return
-                        one = StrategyOnInterval(strategy, parameters[at], history.interval)
-                        targets = one.targets(history.frames, history.warm_bars)
-                        wanted[row] = account.direction.admitted(targets[len(targets) - n :])
-                table[chunk.start : chunk.stop] = workspace.measure_each(wanted[: len(chunk)], account)
-                with one_at_a_time:
-                    progress(len(chunk))
+    def decide(chunk: range, wanted: TargetArray) -> None:
+        for row, at in enumerate(chunk):
+            if ended.is_set():
+                return
+            one = StrategyOnInterval(strategy, parameters[at], history.interval)
+            targets = one.targets(history.frames, history.warm_bars)
+            wanted[row] = account.direction.admitted(targets[len(targets) - n :])
+
+    def work(workspace: Workspace) -> None:
+        wanted = np.empty((size, n), np.int8)
+        while (chunk := take()) is not None:
+            memo = memos.get()
+            try:
+                with sharing(memo):
+                    decide(chunk, wanted)
+            finally:
+                memos.put(memo)
+            if ended.is_set():
+                return
+            table[chunk.start : chunk.stop] = workspace.measure_each(wanted[: len(chunk)], account)
+            with one_at_a_time:
+                progress(len(chunk))
 
     with ThreadPoolExecutor(many) as pool:
         try:
-            working = [pool.submit(work) for _ in range(many)]
+            working = [pool.submit(work, workspace) for workspace in workspaces]
             wait(working, return_when=FIRST_EXCEPTION)
         finally:
             # What one thread or Ctrl-C ends, the others must not go on with.

@@ -20,24 +20,26 @@ from btc_pipeline.market.candles import Candles
 T = TypeVar("T")
 
 MOST_BYTES: Final = 1 << 26
-"""What a thread keeps of results that come by the hundred (`remembered_lately`)."""
+"""What a memo keeps of results that come by the hundred (`remembered_lately`)."""
 
 
 @dataclass(slots=True)
-class _Memo:
+class Memo:
+    """What was computed; one thread at a time may use it."""
+
     kept: dict[Hashable, tuple[Candles, Any]] = field(default_factory=dict)
     latest: OrderedDict[Hashable, tuple[Candles, Any, int]] = field(default_factory=OrderedDict)
     bytes: int = 0
     scratch: dict[Hashable, NDArray[Any]] = field(default_factory=dict)
 
 
-_memo: Final[ContextVar[_Memo | None]] = ContextVar("memo", default=None)
+_memo: Final[ContextVar[Memo | None]] = ContextVar("memo", default=None)
 
 
 @contextmanager
-def sharing() -> Iterator[None]:
-    """Within it, in this thread, `remembered` computes everything once. Arrays that it gives must not be changed."""
-    token = _memo.set(_Memo())
+def sharing(memo: Memo) -> Iterator[None]:
+    """Within it, in this thread, `remembered` computes only what the memo has not. Nobody may change what it gives."""
+    token = _memo.set(memo)
     try:
         yield
     finally:
