@@ -6,7 +6,6 @@ Belongs here: what surrounds a call in a proof. Does not belong here: what is co
 from __future__ import annotations
 
 import datetime as datetime_module
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from btc_pipeline.plugins import modules_beside
 from btc_pipeline.strategies.base import Strategy
 
 _UNCHANGING: Final = (bool, int, float, str, bytes, tuple, frozenset, type(None))
@@ -25,7 +25,7 @@ _CHANGING: Final = (dict, list, set, deque, bytearray, np.ndarray)
 
 
 class Isolated:
-    """A strategy that forgets: what it keeps on itself, on its classes, in its module and in caches of functions.
+    """A strategy that forgets: what it keeps on itself, its classes, its folder's modules, and caches of functions.
 
     A strategy that remembers its answers would otherwise give them again when the data that it must not see is gone.
     """
@@ -33,9 +33,9 @@ class Isolated:
     def __init__(self, strategy: Strategy) -> None:
         self._strategy = deepcopy(strategy)
         classes = [cls for cls in type(strategy).__mro__ if issubclass(cls, Strategy) and cls is not Strategy]
-        modules = {cls.__module__: sys.modules.get(cls.__module__) for cls in classes}
+        modules = {module.__name__: module for cls in classes for module in modules_beside(cls.__module__)}
         self._homes: list[tuple[Any, dict[str, Any]]] = [
-            (home, deepcopy(_data_of(home))) for home in (*classes, *modules.values()) if home is not None
+            (home, deepcopy(_data_of(home))) for home in (*classes, *modules.values())
         ]
 
     def fresh(self) -> Strategy:
@@ -56,7 +56,7 @@ class Isolated:
 
     @property
     def modules(self) -> list[ModuleType]:
-        """Where its classes are defined."""
+        """Those of its classes, and what lies beside them."""
         return [home for home, _ in self._homes if isinstance(home, ModuleType)]
 
 

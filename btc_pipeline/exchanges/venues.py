@@ -25,7 +25,7 @@ from btc_pipeline.exchanges.hyperliquid.provider import PROVIDER as HYPERLIQUID
 from btc_pipeline.exchanges.pauses import PausedRest
 from btc_pipeline.exchanges.provider import Provider, VenueArchive
 from btc_pipeline.exchanges.replayed import PATHS, replayed_addresses
-from btc_pipeline.plugins import files_of, load_file
+from btc_pipeline.plugins import files_of, load_files
 from btc_pipeline.settings import Settings
 from btc_pipeline.timing.clock import Clock
 
@@ -99,8 +99,8 @@ def _users(versions: tuple[tuple[Path, int], ...]) -> tuple[Provider, ...]:
     """The venues of the user's files, each with the time of its last change: a file is run once."""
     found: dict[str, Provider] = {}
     taken = {provider.name for provider in BUILT_IN}
-    for path, _ in versions:
-        for provider in _declared_by(load_file(path, PACKAGE), path):
+    for path, module in load_files([path for path, _ in versions], PACKAGE):
+        for provider in _declared_by(module, path):
             if provider.name in taken or provider.name in found:
                 raise UserError(f"{path}: venue {provider.name!r} exists already; give it another name.")
             found[provider.name] = guarded(provider, path)

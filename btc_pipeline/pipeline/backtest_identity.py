@@ -7,12 +7,10 @@ none (another version of PostgreSQL digests otherwise) the run key still does.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
-from pathlib import Path
 from typing import Final
 
 from btc_pipeline.backtest.engine import ENGINE_VERSION
@@ -20,6 +18,7 @@ from btc_pipeline.pipeline.backtest_data import Replay, Scope
 from btc_pipeline.pipeline.backtest_request import Plan
 from btc_pipeline.pipeline.catalogue import code_digest, strategy_key
 from btc_pipeline.pipeline.content import combined_digest
+from btc_pipeline.plugins import folder_digest
 from btc_pipeline.settings import Settings
 from btc_pipeline.strategies.registry import BUILT_IN
 
@@ -36,15 +35,6 @@ def run_key(plan: Plan, replay: Replay, settings: Settings) -> str:
 def lookup_key(plan: Plan, scope: Scope, settings: Settings, marks: Sequence[str]) -> str:
     """The key of a run over the minutes that are stored, by what `storage.backtests.MARK` says of them."""
     return combined_digest(_recipe(plan, scope, settings), *marks)
-
-
-def folder_digest(folder: Path) -> str:
-    """The digest of every `*.py` in a user's folder, helper modules and subfolders included."""
-    digest = hashlib.blake2b(digest_size=16)
-    for path in sorted(folder.rglob("*.py")) if folder.is_dir() else []:
-        source = path.read_bytes()
-        digest.update(f"{path.relative_to(folder).as_posix()}\0{len(source)}\0".encode() + source)
-    return digest.hexdigest()
 
 
 def _recipe(plan: Plan, scope: Scope, settings: Settings) -> str:

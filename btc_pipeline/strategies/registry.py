@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -12,7 +11,7 @@ from types import ModuleType
 from typing import Final
 
 from btc_pipeline.errors import UnknownNameError, UserError
-from btc_pipeline.plugins import files_of, load_file
+from btc_pipeline.plugins import files_of, folder_digest, load_files
 from btc_pipeline.strategies.base import Strategy
 from btc_pipeline.strategies.moving_average import MA44, MA125, MovingAverage
 
@@ -54,14 +53,12 @@ def load_strategies(folder: Path | None = None) -> Registry:
         UserError: a file cannot be loaded, declares no strategy, or takes a name that is taken.
     """
     found: dict[str, Strategy] = {cls.name: cls() for cls in BUILT_IN}
-    digest = hashlib.blake2b(digest_size=16)
-    for path in files_of(folder):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
-        for cls in _strategies_in(load_file(path, PACKAGE), path):
+    for path, module in load_files(files_of(folder), PACKAGE):
+        for cls in _strategies_in(module, path):
             if cls.name in found:
                 raise UserError(f"{path}: strategy {cls.name!r} exists already; give it another name.")
             found[cls.name] = cls()
-    return Registry(found, digest.hexdigest())
+    return Registry(found, folder_digest(folder))
 
 
 def _strategies_in(module: ModuleType, path: Path) -> Iterator[type[Strategy]]:

@@ -13,6 +13,7 @@ from btc_pipeline.backtest.lookahead import Fault, chosen_bars, prove
 from btc_pipeline.market.intervals import Interval
 from btc_pipeline.market.warm_up import WarmBars, WarmUp
 from btc_pipeline.strategies.decisions import StrategyOnInterval
+from btc_pipeline.strategies.registry import load_strategies
 from btc_pipeline_tests.backtest import peeking_strategies as peeking
 from btc_pipeline_tests.backtest.honest_strategies import HONEST, HalfHours
 from btc_pipeline_tests.backtest.peeking_strategies import PEEKING
@@ -150,6 +151,31 @@ def test_a_strategy_is_left_as_it_was_found():
     proof_of(peeking.RemembersInItsModule)
     assert peeking.RemembersByTime.known == {}
     assert peeking.RISES == {}
+
+
+def test_what_a_strategy_keeps_in_a_file_beside_it_is_forgotten_too(tmp_path):
+    (tmp_path / "_memory.py").write_text(
+        "RISES = {}\ndef first_answer(time, up):\n    return RISES.setdefault(time, up)\n"
+    )
+    (tmp_path / "sly.py").write_text(
+        "import numpy as np\n"
+        "from btc_pipeline.strategies import LONG, SHORT, Opinions, Strategy\n"
+        "from ._memory import first_answer\n"
+        "class Sly(Strategy):\n"
+        "    name, display_name, description = 'sly', 'Sly', 'Remembers elsewhere.'\n"
+        "    def inputs(self, p):\n"
+        "        return {}\n"
+        "    def decide(self, view, p):\n"
+        "        close = view.bars.close\n"
+        "        ahead = (np.append(close[1:], close[-1:]) > close).tolist()\n"
+        "        up = np.array([first_answer(t, one) for t, one in zip(view.bars.time.tolist(), ahead, strict=True)])\n"
+        "        return Opinions(np.where(up, LONG, SHORT).astype(np.int8), np.ones(len(up)), [])\n"
+    )
+    strategy = load_strategies(tmp_path).get("sly")
+    one = StrategyOnInterval(strategy, {}, FIVE)
+    found = prove(one, maker_of(one)).difference
+    assert found is not None
+    assert found.fault == Fault.LOOK_AHEAD
 
 
 def test_no_bars_prove_nothing_and_break_nothing():

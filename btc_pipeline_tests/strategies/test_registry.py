@@ -60,6 +60,40 @@ def test_two_strategies_may_share_a_file(tmp_path):
     assert {"above", "twin"} <= set(load_strategies(tmp_path).strategies)
 
 
+def test_files_may_share_what_lies_beside_them_and_see_it_as_it_is_now(tmp_path):
+    (tmp_path / "deeper").mkdir()
+    (tmp_path / "deeper" / "more.py").write_text("PERIOD = 20\n")
+    (tmp_path / "_helper.py").write_text("from .deeper.more import PERIOD\nMOST = 500\n")
+    (tmp_path / "above.py").write_text(
+        GOOD.replace("20, 5, 500", "PERIOD, 5, MOST") + "\nfrom ._helper import MOST, PERIOD\n"
+    )
+    text = (tmp_path / "above.py").read_text()
+    (tmp_path / "above.py").write_text("from ._helper import MOST, PERIOD\n" + text.rpartition("\nfrom ")[0])
+    (tmp_path / "twin.py").write_text("from .above import AboveAverage\nclass Twin(AboveAverage):\n    name = 'twin'\n")
+
+    def most():
+        found = load_strategies(tmp_path).strategies
+        assert isinstance(found["twin"], type(found["above"]))
+        return found["twin"].parameters[0].high
+
+    assert most() == 500
+    # Within one second, and of the same size.
+    (tmp_path / "_helper.py").write_text("from .deeper.more import PERIOD\nMOST = 400\n")
+    assert most() == 400
+    assert not list(tmp_path.rglob("*.pyc"))
+
+
+def test_what_was_loaded_of_another_folder_is_forgotten(tmp_path):
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "one" / "_helper.py").write_text("FACTOR = 1\n")
+    (tmp_path / "one" / "above.py").write_text("from ._helper import FACTOR\n" + GOOD)
+    (tmp_path / "other" / "above.py").write_text("from ._helper import FACTOR\n" + GOOD)
+    load_strategies(tmp_path / "one")
+    with pytest.raises(UserError, match=r"above\.py, line 1: cannot be loaded: ModuleNotFoundError"):
+        load_strategies(tmp_path / "other")
+
+
 @pytest.mark.parametrize(
     ("source", "message"),
     [
@@ -105,5 +139,9 @@ def test_the_digest_of_sources_follows_every_byte_and_name(tmp_path):
     digests.append(load_strategies(tmp_path).sources)
     (tmp_path / "above.py").rename(tmp_path / "over.py")
     digests.append(load_strategies(tmp_path).sources)
-    assert len(set(digests)) == 4
+    (tmp_path / "_helper.py").write_text("FACTOR = 1\n")
+    digests.append(load_strategies(tmp_path).sources)
+    (tmp_path / "_helper.py").write_text("FACTOR = 2\n")
+    digests.append(load_strategies(tmp_path).sources)
+    assert len(set(digests)) == 6
     assert load_strategies(tmp_path).sources == digests[-1]
