@@ -111,12 +111,15 @@ def _feed_services(settings: Settings) -> Iterator[Service]:
 
 
 def _dagster_services(settings: Settings) -> list[Service]:
+    from btc_pipeline.settings import PROJECT
     from btc_pipeline.supervision import Service
 
     grpc_port = str(_free_port())
     workspace = ["--workspace", str(_write_workspace(settings, grpc_port))]
     ui = f"http://{settings.dagster_host}:{settings.dagster_port}"
+    # Dagster and uvicorn look for modules in a folder of their choice: not in the one that the user is in.
     code = ["code-server", "start", "--host", "127.0.0.1", "--port", grpc_port, "-m", "btc_pipeline.definitions"]
+    code += ["--working-directory", str(PROJECT)]
     web = ["--host", settings.dagster_host, "--port", str(settings.dagster_port), *workspace]
     code_listens = _listens("127.0.0.1", int(grpc_port))
     ui_listens = _listens(settings.dagster_host, settings.dagster_port)
@@ -139,12 +142,13 @@ def _dagster_services(settings: Settings) -> list[Service]:
 
 
 def _api_service(settings: Settings) -> Service:
+    from btc_pipeline.settings import PROJECT
     from btc_pipeline.supervision import Service
 
     address = ["--host", settings.api_host, "--port", str(settings.api_port)]
     return Service(
         "api",
-        [_program("uvicorn"), "api.app:create_app", "--factory", *address],
+        [_program("uvicorn"), "api.app:create_app", "--factory", "--app-dir", str(PROJECT), *address],
         _listens(settings.api_host, settings.api_port),
         f"API at http://{settings.api_host}:{settings.api_port}/docs",
     )

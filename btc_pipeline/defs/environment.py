@@ -23,9 +23,12 @@ FAST_RANGES: Final = {
     "DAGSTER_EVENT_BATCH_SIZE": "1000",
 }
 
+# Otherwise `python -m` imports what lies in the folder that it is started in, a user's `queue.py` for one.
+SAFE_PATH: Final = {"PYTHONSAFEPATH": "1"}
+
 
 def dagster_environment(settings: Settings) -> dict[str, str]:
-    """Variables for `DAGSTER_HOME/dagster.yaml` and for fast ranges; creates Dagster's database and folders.
+    """Variables for `DAGSTER_HOME/dagster.yaml`, fast ranges and safe imports; creates Dagster's database and folders.
 
     Raises:
         UserError: the database does not answer.
@@ -37,7 +40,7 @@ def dagster_environment(settings: Settings) -> dict[str, str]:
     files = settings.data_dir / "dagster"
     files.mkdir(parents=True, exist_ok=True)
     home = os.environ.get("DAGSTER_HOME") or str(PROJECT / "dagster_home")
-    return {"DAGSTER_HOME": str(Path(home).resolve()), STORAGE_URL: url, FILES: str(files), **FAST_RANGES}
+    return {"DAGSTER_HOME": str(Path(home).resolve()), STORAGE_URL: url, FILES: str(files), **FAST_RANGES, **SAFE_PATH}
 
 
 def _create_dagster_database(settings: Settings) -> None:

@@ -30,6 +30,8 @@ def test_a_replay_collects_and_decides_and_says_replay_and_ctrl_c_leaves_nothing
     ui, api, metrics, exchange = (variables[name] for name in PORTS)
     said = data_folder / "up.txt"
     data = data_folder / "data-replay"
+    # What lies in the folder that it is started in is a user's, and no module of anybody.
+    (data_folder / "queue.py").write_text("raise RuntimeError('not this one')")
     with up(data_folder, variables, "--feed", "replay") as running:
         assert until(lambda: get(f"http://127.0.0.1:{ui}/server_info"), running)["dagster_version"]
         until(lambda: "Dagster UI at" in said.read_text(), running)
