@@ -18,7 +18,7 @@ run: $(READY)  ## Database, Dagster on :3000 and the API on :8000; Ctrl-C stops 
 	@$(BIN)/btc-pipeline up
 
 test: $(READY)  ## Every test but those of the whole stack and the long proofs, two at a time
-	$(BIN)/python -m pytest -n 2 --dist loadscope $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 test-stack: $(READY)  ## Real processes: the whole stack, commands, kills, a removed day, a hung collector (about 10 minutes)
 	$(BIN)/python -m pytest -m stack $(ARGS)
