@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import uuid4
 
 import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-from btc_pipeline.cli.console import answers, errors, print_json, say_if_replay
+from btc_pipeline.cli.console import answers, errors, print_json, say_if_later, say_if_replay
 from btc_pipeline.cli.options import (
     CapitalOption,
     DirectionOption,
@@ -84,6 +85,7 @@ def backtest(
     settings = load_settings()
     say_if_replay(settings, as_json=as_json)
     runs = _run(open_database(settings), settings, requests)
+    say_if_later(requests[0].start, date.fromisoformat(runs[0].run.configuration["start"]))
     if as_json:
         told = [as_mapping(one) for one in runs]
         print_json(told[0] if len(told) == 1 else told)

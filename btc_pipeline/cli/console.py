@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
 import typer
@@ -19,6 +20,12 @@ def say_if_replay(settings: Settings, *, as_json: bool = False) -> None:
     """The first line of what shows replayed numbers; beside JSON it goes to standard error."""
     if settings.feed == "replay":
         (errors if as_json else answers).print(replay_line(settings), markup=False)
+
+
+def say_if_later(asked: date, begins: date) -> None:
+    """That a run begins where the minutes do, and not where it was asked to."""
+    if begins > asked:
+        errors.print(f"--start {asked}: the minutes begin on {begins}, and so does this")
 
 
 def print_json(content: Any) -> None:

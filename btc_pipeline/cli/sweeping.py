@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from btc_pipeline.cli.console import errors, print_json, say_if_replay
+from btc_pipeline.cli.console import errors, print_json, say_if_later, say_if_replay
 from btc_pipeline.cli.options import (
     CapitalOption,
     DirectionOption,
@@ -87,6 +87,7 @@ def sweep(
     from btc_pipeline.pipeline.sweeps import SweepRequest, parse_walk_forward, run_sweep
     from btc_pipeline.settings import load_settings
     from btc_pipeline.storage.address import open_database
+    from btc_pipeline.storage.times import to_date
 
     windows = None if walk is None else parse_walk_forward(walk)
     request = SweepRequest(BacktestRequest.of(given), tuple(param), rank, windows, two_parameters=heatmap)
@@ -96,6 +97,7 @@ def sweep(
     say_if_replay(settings, as_json=as_json)
     with _shown(f"{symbol} {interval} {strategy}") as progress:
         result = run_sweep(open_database(settings), settings, request, progress)
+    say_if_later(request.run.start, to_date(result.prepared.plan.days.start))
     if csv is not None:
         _write(csv, result, heatmap=heatmap)
     if as_json:

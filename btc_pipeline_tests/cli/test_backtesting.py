@@ -62,6 +62,15 @@ def test_json_is_the_whole_run(filled: Run) -> None:
     assert [(one["interval"], one["from_store"]) for one in both] == [("37m", True), ("1h", False)]
 
 
+def test_a_start_before_the_first_minute_is_said(filled: Run) -> None:
+    said = "--start 2014-05-01: the minutes begin on 2016-01-01, and so does this\n"
+    early = (*SYMBOL, "--start", "2014-05-01", "--strategy", "ma", "--param", "period=5..7")
+    assert filled("sweep", *early).err == said
+    assert filled("backtest", *early[:-1], "period=5").err == said
+    assert filled("backtest", *early[:-1], "period=5", "--json").err == said
+    assert filled("backtest", *ORDER).err == ""
+
+
 def test_account_options_reach_the_account(filled: Run) -> None:
     options = {
         "--capital": "500",
