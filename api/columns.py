@@ -9,7 +9,7 @@ import hashlib
 import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -20,8 +20,12 @@ from api.parameters import Align
 from btc_pipeline.market.candles import Candles
 from btc_pipeline.market.intervals import Int64Array, Interval
 from btc_pipeline.storage.candles import to_arrow
-from btc_pipeline.storage.queries import BAR_COLUMNS
+from btc_pipeline.storage.queries import BAR_COLUMNS, stream_rows
+from btc_pipeline.storage.reading import with_literals
 from btc_pipeline.storage.times import MICROSECONDS_PER_MINUTE, TIMESTAMP, from_timestamps, to_timestamps
+
+if TYPE_CHECKING:
+    from adbc_driver_manager.dbapi import Cursor
 
 VWAP: Final = "vwap"
 """Computed when read, of the two columns that it is made of."""
@@ -129,6 +133,16 @@ def ipc_stream(table: pa.Table) -> Iterator[bytes]:
     yield _drain(buffer)
     del table
     give_back()
+
+
+def tables_of(cursor: Cursor, statement: str, parameters: Sequence[object]) -> Iterator[pa.Table]:
+    """The rows of a statement as they come; where there are none, one empty table with their columns."""
+    found = False
+    for batch in stream_rows(cursor, statement, parameters):
+        found = True
+        yield pa.Table.from_batches([batch])
+    if not found:
+        yield cursor.adbc_execute_schema(with_literals(statement, parameters)).empty_table()
 
 
 def csv(batches: Iterable[pa.RecordBatch | pa.Table], *, quoting: str = "none") -> Iterator[bytes]:

@@ -23,7 +23,7 @@ from api.backtest_schemas import (
     BacktestTradesPage,
     Deleted,
 )
-from api.columns import csv
+from api.columns import csv, tables_of
 from api.context import Context, ContextDependency, json_response
 from api.labels import file_name
 from api.paging import DISTANT_FUTURE, DISTANT_PAST, cut, links
@@ -33,10 +33,8 @@ from btc_pipeline.errors import UnknownNameError, UserError
 from btc_pipeline.market.instruments import canonical_symbol
 from btc_pipeline.storage import backtest_statements as statements
 from btc_pipeline.storage.backtests import ABANDONED, parse_id, why_nothing
-from btc_pipeline.storage.queries import stream_rows
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from adbc_driver_manager.dbapi import Cursor
 
 router = APIRouter(prefix="/backtests", tags=["backtests"])
@@ -212,7 +210,7 @@ async def export(context: ContextDependency, run: RunId, what: Annotated[Part, Q
         raise UserError(nothing, field="run")
 
     def read(cursor: Cursor) -> Iterator[bytes]:
-        yield from csv(map(_as_table, stream_rows(cursor, statements.EXPORTS[what], (str(wanted),))), quoting="needed")
+        yield from csv(tables_of(cursor, statements.EXPORTS[what], (str(wanted),)), quoting="needed")
 
     name = file_name(context.settings, f"backtest_{wanted}_{what}.csv")
     return ClosingResponse(
@@ -294,9 +292,3 @@ def _row(row: dict[str, Any]) -> dict[str, Any]:
     if "indicator_snapshot" in row:
         row["indicator_snapshot"] = json.loads(row["indicator_snapshot"])
     return row
-
-
-def _as_table(batch: pa.RecordBatch) -> pa.Table:
-    import pyarrow as pa
-
-    return pa.Table.from_batches([batch])

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 
 from api.bars import BarRequest
-from api.columns import COLUMNS, csv, made_table, right_labels, stored_part
+from api.columns import COLUMNS, csv, made_table, right_labels, stored_part, tables_of
 from api.context import ContextDependency
 from api.labels import file_name
 from api.paging import DISTANT_FUTURE, DISTANT_PAST
@@ -25,7 +25,6 @@ from btc_pipeline.storage.queries import (
     check_source_minutes,
     make_bars,
     stream_bars,
-    stream_rows,
 )
 from btc_pipeline.storage.times import to_minute
 
@@ -73,7 +72,7 @@ async def export_csv(
             statement = EXPORT_INDICATORS if what is What.INDICATORS else EXPORT_DECISIONS
             limits = (first or DISTANT_PAST, last or DISTANT_FUTURE)
             parameters = (wanted.bounds.instrument.symbol, wanted.interval.name, *limits)
-            tables, quoting = map(_as_table, stream_rows(cursor, statement, parameters)), "needed"
+            tables, quoting = tables_of(cursor, statement, parameters), "needed"
         yield from csv((right_labels(table, wanted.interval, align) for table in tables), quoting=quoting)
 
     name = f"{wanted.bounds.instrument.symbol}_{wanted.interval}_{what}.csv".replace("/", "-").replace(":", "-")
@@ -94,7 +93,3 @@ def _candles(cursor: Cursor, wanted: BarRequest) -> Iterator[pa.Table]:
     slots = wanted.made_slots()
     # Without slots, too: an export of nothing still has its header.
     yield made_table(make_bars(cursor, instrument, interval, slots, wanted.rule), wanted.now)
-
-
-def _as_table(batch: pa.RecordBatch) -> pa.Table:
-    return pa.Table.from_batches([batch])

@@ -316,6 +316,14 @@ def test_pages_of_parts_hold_together_with_the_description_and_the_file(
     assert all(one != other for one, other in pairwise(targets))
 
 
+def test_a_file_of_a_run_without_trades_has_the_header(web: TestClient, stored: Database, dagster: FakeDagster) -> None:
+    some, none = post(web)["id"], post(web, intervals=["1d"], parameters={"period": 200})["id"]
+    work(stored, dagster)
+    texts = [web.get(f"{API}/{run}/csv").text for run in (some, none)]
+    assert texts[1] == texts[0].splitlines(keepends=True)[0]
+    assert texts[1].startswith("number,entry_time,")
+
+
 def test_runs_are_compared_listed_and_deleted(web: TestClient, stored: Database, dagster: FakeDagster) -> None:
     one, other = post(web)["id"], post(web, direction="long")["id"]
     work(stored, dagster)

@@ -124,6 +124,16 @@ def test_files_of_indicators_and_decisions_hold_the_same_rows(client: TestClient
     assert len(lines) > 100
 
 
+@pytest.mark.parametrize("align", ["left", "right"])
+@pytest.mark.parametrize("what", ["candles", "indicators", "decisions"])
+def test_a_file_of_nothing_has_the_header_of_one_of_something(client: TestClient, what: str, align: str) -> None:
+    selection = {"symbol": SYMBOL, "interval": "37m", "what": what, "align": align}
+    full = client.get(EXPORT, params=selection).text
+    empty = client.get(EXPORT, params={**selection, "start": "2020-01-01"})
+    assert empty.status_code == 200
+    assert empty.text == full.splitlines(keepends=True)[0]
+
+
 def test_times_become_iso_text_of_every_kind() -> None:
     texts = ["1969-12-31T23:59", "1970-01-01T00:00", "2016-02-29T12:34", "2199-12-31T23:59"]
     moments = pa.array(np.array(texts, "datetime64[us]"), pa.timestamp("us")).cast(pa.timestamp("us", "UTC"))

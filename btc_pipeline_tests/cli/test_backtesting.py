@@ -217,6 +217,13 @@ def test_a_strategy_of_the_users_own_comes_with_the_command_that_proves_it(fille
     assert "to prove" not in filled("backtest", *asked, "--strategy", "ma").out
 
 
+def test_a_file_of_a_run_without_trades_has_the_header(filled: Run, tmp_path: Path) -> None:
+    asked = (*SYMBOL, "--start", "2016-01-01", "--strategy", "ma", "--interval", "1d", "--param", "period=200")
+    run = stored(filled, "backtest", *asked)["id"]
+    assert filled("backtests", "trades", run, "--csv", tmp_path / "x.csv").out.startswith("0 rows in ")
+    assert (tmp_path / "x.csv").read_text().startswith('"number","entry_time",')
+
+
 def test_stored_runs_are_shown_compared_written_and_deleted(filled: Run, tmp_path: Path, database: Database) -> None:
     one = stored(filled, "backtest", *ORDER)["id"]
     other = stored(filled, "backtest", *ORDER, "--direction", "long")["id"]
