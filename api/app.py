@@ -9,6 +9,7 @@ from typing import Final
 
 from fastapi import Depends, FastAPI
 from fastapi_offline import FastAPIOffline
+from starlette.middleware.cors import CORSMiddleware
 
 from api.caching import CachingMiddleware
 from api.context import Context
@@ -46,7 +47,8 @@ Candles, indicators and decisions of btc_pipeline.
 * **Errors**: `{"detail": [{"field": ..., "message": ...}]}`; 422 for input that cannot be accepted, 404 for a name that
   nothing answers to, 503 while the database is away.
 * **Backtests** are the one thing that can be asked for, and deleted, here: whoever reaches this port may. It is
-  bound to 127.0.0.1; to reach it from elsewhere, put a proxy with passwords in front.
+  bound to 127.0.0.1; to reach it from elsewhere, put a proxy with passwords in front. Browsers let pages of the
+  setting `api_origins` read answers; none by default.
 * Answers carry an ETag; `If-None-Match` is answered with 304.
 * **Feed**: `feed` is `replay` where the numbers come from the local exchange, and every answer then carries the header
   `X-Feed: REPLAY`.
@@ -77,6 +79,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         title=title(chosen), version=product_version(), description=DESCRIPTION, lifespan=lifespan, redoc_url=None
     )
     app.add_middleware(CachingMiddleware)
+    if chosen.api_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=chosen.api_origins,
+            allow_methods=("GET", "HEAD", "POST", "DELETE"),
+            allow_headers=("If-None-Match",),
+            expose_headers=("X-Feed", "ETag", "Content-Disposition", "Retry-After"),
+        )
     app.state.feed = chosen.feed
     if chosen.feed == "replay":
         app.add_middleware(ReplayLabel)

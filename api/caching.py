@@ -35,13 +35,13 @@ def tagged(request: Request, response: Response, digest: str) -> Response:
 
 
 class CachingMiddleware:
-    """ETag, 304 and gzip for GET."""
+    """ETag, 304 and gzip for GET, and the same headers for HEAD."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] == "GET":
+        if scope["type"] == "http" and scope["method"] in ("GET", "HEAD"):
             await self.app(scope, receive, _Answer(scope, send).send)
         else:
             await self.app(scope, receive, send)

@@ -57,6 +57,10 @@ CONFIG_VARIABLE: Final = "BTC_PIPELINE_CONFIG"
 REPLAY_SUFFIX: Final = "-replay"
 _DOLLARS: Final = re.compile(r"(?<=.)[-_/:]?(USDT|USDC|FDUSD|BUSD|USD)([-_]?PERP)?$")
 """What venues put behind the name of a coin that is quoted in dollars."""
+_ORIGIN: Final = re.compile(
+    r"[a-z][a-z0-9+.-]*://([a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?", re.ASCII
+)
+_USUAL_PORT: Final = re.compile(r"http://.*:80|https://.*:443")
 
 
 class Settings(BaseSettings):
@@ -79,6 +83,11 @@ class Settings(BaseSettings):
     db_password: SecretStr = Field(SecretStr(""), validation_alias=AliasChoices("DB_PASSWORD", "db_password"))
     api_host: str = Field("127.0.0.1", description="address that the API listens on")
     api_port: int = Field(8000, ge=1, le=65535)
+    api_origins: tuple[str, ...] = Field(
+        (),
+        description="origins of pages, such as http://127.0.0.1:5173, whose scripts a browser lets read, order and "
+        "delete here, as whoever reaches the port may; * is refused, for any page on the internet would be one",
+    )
     dagster_host: str = Field("127.0.0.1", description="address that the Dagster UI listens on")
     dagster_port: int = Field(3000, ge=1, le=65535)
     dagster_url: str | None = Field(
@@ -126,6 +135,22 @@ class Settings(BaseSettings):
     def _absolute(cls, path: Path) -> Path:
         """Child processes may have another working directory."""
         return path.expanduser().resolve()
+
+    @field_validator("api_origins")
+    @classmethod
+    def _valid_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        """As browsers send them, for they are compared letter by letter."""
+        for origin in origins:
+            if "*" in origin:
+                raise ValueError(f"{origin!r:.60} would let pages of anybody in: name each origin")
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    f"{origin!r:.60} is no origin: write scheme://host[:port] in small letters, without a path, such "
+                    "as http://127.0.0.1:5173"
+                )
+            if _USUAL_PORT.fullmatch(origin):
+                raise ValueError(f"{origin!r:.60}: browsers leave this port out: write {origin.rpartition(':')[0]}")
+        return tuple(dict.fromkeys(origins))
 
     @field_validator("symbols")
     @classmethod

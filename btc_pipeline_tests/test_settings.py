@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from datetime import date
@@ -77,6 +78,13 @@ def test_lists_in_the_environment_are_json() -> None:
     assert "JSON" in refusal()
 
 
+def test_origins_are_as_browsers_send_them() -> None:
+    assert load_settings().api_origins == ()
+    origins = ("http://127.0.0.1:5173", "https://dash.example", "http://[::1]:8080", "tauri://localhost")
+    os.environ["BTC_PIPELINE_API_ORIGINS"] = json.dumps([*origins, origins[0]])
+    assert load_settings().api_origins == origins
+
+
 def test_an_empty_db_host_is_the_embedded_database() -> None:
     os.environ["DB_HOST"] = ""
     assert not load_settings().db_host
@@ -94,6 +102,11 @@ def test_folders_are_absolute_whatever_the_working_directory(tmp_path: Path) -> 
     [
         ("api_port: 70000", "api_port", "(given: 70000)"),
         ("api_port: many", "api_port", "(given: 'many')"),
+        ("api_origins: ['*']", "api_origins", "'*' would let pages of anybody in: name each origin"),
+        ("api_origins: [127.0.0.1:5173]", "api_origins", "'127.0.0.1:5173' is no origin: write scheme://host[:port]"),
+        ("api_origins: ['http://a.de/']", "api_origins", "'http://a.de/' is no origin"),
+        ("api_origins: ['http://A.de']", "api_origins", "in small letters"),
+        ("api_origins: ['https://a.de:443']", "api_origins", "browsers leave this port out: write https://a.de"),
         ("start_date: 2016-13-01", "start_date", "(given: '2016-13-01')"),
         ("usability: {minimum_coverage_percent: 101}", "usability.minimum_coverage_percent", "(given: 101)"),
         ("usability: {coverage: 90}", "usability.coverage", "(given: 90)"),

@@ -13,6 +13,7 @@ from btc_pipeline.pipeline.health import assess_health, health_questions
 router = APIRouter(prefix="/health", tags=["health"])
 
 
+@router.head("", include_in_schema=False)
 @router.get("", response_model=Health, summary="ok, or degraded and why; 503 if the database is away")
 async def health(context: ContextDependency) -> Response:
     """Degraded: a symbol whose minutes do not land, minutes that wait on disk, open gaps in the last seven days of a

@@ -81,6 +81,14 @@ def test_the_description_has_examples_and_every_error(client: TestClient) -> Non
     assert parameters[0]["examples"]
 
 
+def test_monitors_may_ask_for_the_head_of_health(client: TestClient) -> None:
+    whole, head = (client.request(method, "/api/v1/health", headers=PLAIN) for method in ("GET", "HEAD"))
+    assert (head.status_code, head.content) == (200, b"")
+    assert len(head.headers["Content-Length"]) == len(whole.headers["Content-Length"])
+    assert set(head.headers) == set(whole.headers)
+    assert client.head("/api/v1/instruments").status_code == 405
+
+
 @contextmanager
 def running(settings: Settings) -> Iterator[TestClient]:
     with TestClient(create_app(settings), raise_server_exceptions=False) as client:
@@ -113,6 +121,36 @@ def test_connections_that_break_are_made_again(database: Database, server_uri: s
                 assert client.get(path).status_code == 503
             admin.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(sql.Identifier(str(name))))
         assert client.get("/api/v1/instruments").status_code == 200
+
+
+ORIGIN = "http://127.0.0.1:5173"
+
+
+def test_pages_of_other_origins_are_told_nothing_by_default(client: TestClient) -> None:
+    answer = client.get(PAGE, headers={"Origin": ORIGIN})
+    assert not [name for name in answer.headers if name.startswith("access-control")]
+    asked = {"Origin": ORIGIN, "Access-Control-Request-Method": "GET"}
+    assert client.options(PAGE, headers=asked).status_code == 405
+
+
+def test_pages_of_a_named_origin_may_read_order_and_delete(filled: Database) -> None:
+    settings = settings_for(filled, api_origins=(ORIGIN,)).model_copy(update={"feed": "replay"})
+    with running(settings) as client:
+        answer = client.get(PAGE, headers={"Origin": ORIGIN})
+        assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
+        assert {"X-Feed", "ETag"} <= set(answer.headers["Access-Control-Expose-Headers"].split(", "))
+        assert "Access-Control-Allow-Credentials" not in answer.headers
+        assert set(answer.headers["Vary"].split(", ")) == {"Accept-Encoding", "Origin"}
+        again = client.get(PAGE, headers={"Origin": ORIGIN, "If-None-Match": answer.headers["ETag"]})
+        assert (again.status_code, again.headers["Access-Control-Allow-Origin"]) == (304, ORIGIN)
+        assert client.get("/nowhere", headers={"Origin": ORIGIN}).headers["Access-Control-Allow-Origin"] == ORIGIN
+        for method, status in {"GET": 200, "HEAD": 200, "POST": 200, "DELETE": 200, "PUT": 400}.items():
+            asked = {"Origin": ORIGIN, "Access-Control-Request-Method": method}
+            allowed = client.options(PAGE, headers={**asked, "Access-Control-Request-Headers": "content-type"})
+            assert (allowed.status_code, allowed.headers["X-Feed"]) == (status, "REPLAY")
+        other = {"Origin": "http://127.0.0.1:5174"}
+        assert "Access-Control-Allow-Origin" not in client.get(PAGE, headers=other).headers
+        assert client.options(PAGE, headers={**other, "Access-Control-Request-Method": "GET"}).status_code == 400
 
 
 def test_an_empty_database_answers_everywhere(database: Database) -> None:
