@@ -364,8 +364,10 @@ class Readiness(BaseModel):
     strategy: str
     parameters: dict[str, float]
     interval: str
-    ready: bool
-    first_due: datetime | None = Field(description="else the close at which it first can, if all that comes is usable")
+    ready: bool = Field(description="false, too, of a strategy that has not decided though bars are stored")
+    first_due: datetime | None = Field(
+        description="else the close at which it first can, if all that comes is usable; null if that cannot be said"
+    )
     bars_missing: int
     bars_needed: int
     bars_interval: str = Field(description="the interval whose history it waits for longest")

@@ -8,7 +8,7 @@ A symbol is live if the collector has a row for it; one that only has an importe
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any, Final
@@ -22,6 +22,7 @@ from btc_pipeline.pipeline.collection import (
     exchange_time_of,
     forgets_after,
     forgetting,
+    shown,
 )
 from btc_pipeline.pipeline.readiness import Readiness, StoredBars, assess_readiness, bars_to_read
 from btc_pipeline.settings import Settings
@@ -42,6 +43,9 @@ __all__ = [
 
 RUNNING_DAYS: Final = 2
 """Days that change while minutes arrive: today, and yesterday around midnight."""
+
+DECIDED_WITHIN: Final = timedelta(minutes=3)
+"""How long after a bar is stored its decisions may come: seconds behind a live close, more behind a download."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,11 +155,17 @@ def assess_health(rows: Mapping[str, Sequence[Row]], settings: Settings, now: da
         collector = collectors.get(symbol)
         at = times.get(symbol, now)
         pending = _pending(collector)
-        touched = by_symbol.get(symbol, {}).get("touched_days", 0)
+        row = by_symbol.get(symbol, {})
+        touched = row.get("touched_days", 0)
+        live = strategies if collector else ()
+        silent = _silent(rows, symbol, live, now) if touched <= RUNNING_DAYS else {}
         readiness = tuple(
-            _readiness(one, stored.get(symbol, {}), to_minute(at), pending, touched) for one in strategies if collector
+            _unheard(found, one, silent[one]) if one in silent else found
+            for one in live
+            for found in [_readiness(one, stored.get(symbol, {}), to_minute(at), pending, touched)]
         )
-        symbols.append(_symbol(symbol, by_symbol.get(symbol, {}), collector, decisions.get(symbol), readiness, at))
+        silence = tuple(_silence(silent))
+        symbols.append(_symbol(symbol, row, collector, decisions.get(symbol), readiness, silence, at))
     problems = tuple(f"{one.symbol}: {problem}" for one in symbols for problem in one.problems)
     warnings = tuple(f"{one.symbol}: {warning}" for one in symbols for warning in one.warnings)
     status = "degraded" if problems else "ok"
@@ -203,17 +213,76 @@ def _readiness(
     return found
 
 
+def _silent(
+    rows: Mapping[str, Sequence[Row]], symbol: str, strategies: Sequence[StrategyOnInterval], now: datetime
+) -> dict[StrategyOnInterval, datetime | None]:
+    """The strategies without a decision at a bar that was stored long enough ago; and when each last decided, if ever.
+
+    Only the symbol's own bars are decided at, not those of a warm-up.
+    """
+    bars = {row["interval"]: row for row in rows["bars"] if row["symbol"] == symbol}
+    newest = {
+        (row["interval"], row["strategy"], row["parameters"]): row["time"]
+        for row in rows["decisions"]
+        if row["symbol"] == symbol
+    }
+    silent: dict[StrategyOnInterval, datetime | None] = {}
+    for one in strategies:
+        last = newest.get((one.interval.name, one.strategy.name, one.parameters_json))
+        row = bars.get(one.interval.name, {"times": (), "recorded": ()})
+        waiting = [
+            recorded
+            for time, recorded in zip(row["times"], row["recorded"], strict=True)
+            if last is None or time > last
+        ]
+        # The first of them: where bars close every minute or two, the newest one never waits for long.
+        if waiting and now - min(waiting) > DECIDED_WITHIN:
+            silent[one] = None if last is None else _close(one.interval, last)
+    return silent
+
+
+def _silence(silent: Mapping[StrategyOnInterval, datetime | None]) -> Iterator[str]:
+    """A sentence for each interval, whose strategies are decided by one asset."""
+    intervals: dict[Interval, dict[datetime | None, list[str]]] = {}
+    for one, last in silent.items():
+        names = intervals.setdefault(one.interval, {}).setdefault(last, [])
+        if one.strategy.name not in names:
+            names.append(one.strategy.name)
+    for interval, found in intervals.items():
+        told = [
+            f"{_listed(names)} on {interval} {'has' if len(names) == 1 else 'have'} {_undecided(last)}"
+            for last, names in found.items()
+        ]
+        yield f"{', '.join(told)}: {_fails_or_waits(interval)}; look at its runs in the Dagster UI"
+
+
+def _unheard(found: Readiness, one: StrategyOnInterval, last: datetime | None) -> Readiness:
+    """The readiness of a strategy that decides nothing, whatever bars there are: nothing is due."""
+    reason = f"has {_undecided(last)}: {_fails_or_waits(one.interval)}"
+    return replace(found, ready=False, first_due=None, reason=reason)
+
+
+def _undecided(last: datetime | None) -> str:
+    return "made no decision" if last is None else f"not decided since {shown(last)}"
+
+
+def _fails_or_waits(interval: Interval) -> str:
+    return f"the asset decisions_{interval} fails or waits"
+
+
 def _symbol(
     symbol: str,
     row: Row,
     collector: CollectorHealth | None,
     decision: LastDecision | None,
     readiness: tuple[Readiness, ...],
+    silence: tuple[str, ...],
     now: datetime,
 ) -> SymbolHealth:
     last: datetime | None = row.get("newest_minute")
     age = None if last is None else max(timedelta(0), now - last - timedelta(minutes=1))
     problems, warnings = _data_problems(row, now, live=collector is not None)
+    problems += silence
     if collector is not None:
         warnings += collector.warnings
         if not collector.healthy:
@@ -260,17 +329,24 @@ def _data_problems(row: Row, now: datetime, *, live: bool) -> tuple[list[str], l
 
 
 def _last_decision(row: Row) -> LastDecision:
-    interval = Interval.parse(row["interval"])
-    close = interval.close(interval.slot(to_minute(row["time"])))
     return LastDecision(
         time=row["time"],
-        decided_at=to_datetime(close),
+        decided_at=_close(Interval.parse(row["interval"]), row["time"]),
         interval=row["interval"],
         strategy=row["strategy"],
         type=row["type"],
         target=row["target"],
         recorded_at=row["recorded_at"],
     )
+
+
+def _close(interval: Interval, time: datetime) -> datetime:
+    """The close of the bar that opens at `time`."""
+    return to_datetime(interval.close(interval.slot(to_minute(time))))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _count(n: int, what: str) -> str:

@@ -32,7 +32,7 @@ class Readiness:
 
     Attributes:
         ready: it can have an opinion at the last closed bar.
-        first_due: else when the bar closes at which it first can.
+        first_due: else when the bar closes at which it first can, if that can be said.
         bars_missing, bars_needed: of the history that it waits for longest, on `bars_interval`.
         reason: in words.
     """

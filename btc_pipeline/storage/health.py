@@ -53,14 +53,15 @@ ORDER BY h.symbol
 """
 
 BARS: Final = """
-SELECT s.symbol, w.interval, b.times, b.usable
+SELECT s.symbol, w.interval, b.times, b.usable, b.recorded
 FROM collector_state s
 CROSS JOIN unnest($1::text[], $2::bigint[]) AS w (interval, bars)
 CROSS JOIN LATERAL (
     SELECT coalesce(array_agg(time ORDER BY time), '{}') AS times,
-           coalesce(array_agg(usable ORDER BY time), '{}') AS usable
+           coalesce(array_agg(usable ORDER BY time), '{}') AS usable,
+           coalesce(array_agg(recorded_at ORDER BY time), '{}') AS recorded
     FROM (
-        SELECT c.time, c.usable FROM candles c
+        SELECT c.time, c.usable, c.recorded_at FROM candles c
         WHERE c.symbol = s.symbol AND c.interval = w.interval ORDER BY c.time DESC LIMIT w.bars
     ) newest
 ) b

@@ -87,9 +87,34 @@ def assess(
     bars: Sequence[Mapping[str, Any]] = (),
     decisions: Sequence[Mapping[str, Any]] = (),
     now: datetime = NOW,
+    chosen: Settings | None = None,
 ) -> HealthReport:
     rows = {"symbols": symbols, "collectors": collectors, "bars": bars, "warm_bars": [], "decisions": decisions}
-    return assess_health(rows, settings(), now)
+    return assess_health(rows, chosen or settings(), now)
+
+
+def bars_row(interval: Interval, slots: Sequence[int], recorded: datetime | None = None) -> dict[str, Any]:
+    """Bars stored at their close, or all of them at once."""
+    return {
+        "symbol": "BTC",
+        "interval": interval.name,
+        "times": [to_datetime(interval.open(slot)) for slot in slots],
+        "usable": [True] * len(slots),
+        "recorded": [recorded or to_datetime(interval.close(slot)) for slot in slots],
+    }
+
+
+def decision_row(interval: Interval, slot: int, strategy: str = "ma44", period: int = 44) -> dict[str, Any]:
+    return {
+        "symbol": "BTC",
+        "interval": interval.name,
+        "strategy": strategy,
+        "parameters": f'{{"period":{period}}}',
+        "time": to_datetime(interval.open(slot)),
+        "type": "HOLD",
+        "target": None,
+        "recorded_at": NOW,
+    }
 
 
 def one(now: datetime = NOW, **changes: Any) -> CollectorHealth:
@@ -210,23 +235,76 @@ def test_no_date_is_given_before_the_first_bars_are_made() -> None:
 
 
 def test_the_newest_decision_of_a_symbol_is_the_last_one() -> None:
-    decisions = [
-        {
-            "symbol": "BTC",
-            "interval": "37m",
-            "strategy": "ma44",
-            "parameters": '{"period":44}',
-            "time": to_datetime(M37.open(M37.slot(to_minute(NOW)) - number)),
-            "type": "HOLD",
-            "target": None,
-            "recorded_at": NOW,
-        }
-        for number in (1, 2)
-    ]
+    decisions = [decision_row(M37, M37.slot(to_minute(NOW)) - number) for number in (1, 2)]
     (symbol,) = assess([symbol_row()], [collector_row()], (), decisions).symbols
     assert symbol.last_decision is not None
     assert symbol.last_decision.time == decisions[0]["time"]
     assert symbol.last_decision.decided_at == to_datetime(M37.open(M37.slot(to_minute(NOW))))
+
+
+# A strategy that does not decide
+
+
+def two_on_37m() -> Settings:
+    return settings(strategies=[{"strategy": name, "intervals": ["37m"]} for name in ("ma44", "ma125")])
+
+
+def test_a_strategy_that_does_not_decide_at_stored_bars_is_a_problem_and_has_no_opinion() -> None:
+    slot = M37.slot(to_minute(NOW))
+    bars = [bars_row(M37, range(slot - 200, slot))]
+    closed = M37.open(slot)
+    for last, minutes, silent in ((1, 30, False), (2, 3, False), (2, 4, True), (3, 0, True)):
+        decisions = [decision_row(M37, slot - last), decision_row(M37, slot - 1, "ma125", 125)]
+        now = to_datetime(closed + minutes)
+        report = assess([symbol_row()], [collector_row()], bars, decisions, now, two_on_37m())
+        since = f"{to_datetime(M37.close(slot - last)):%Y-%m-%d %H:%M} UTC"
+        told = f"has not decided since {since}: the asset decisions_37m fails or waits"
+        problem = f"BTC: ma44 on 37m {told}; look at its runs in the Dagster UI"
+        assert (problem in report.problems) is silent
+        (first, second) = report.symbols[0].readiness
+        assert (first.ready, first.first_due, first.reason) == (
+            (False, None, told) if silent else (True, None, "has an opinion")
+        )
+        assert (second.ready, second.reason) == (True, "has an opinion")
+
+
+def test_all_of_an_interval_that_do_not_decide_are_one_problem() -> None:
+    slot = M37.slot(to_minute(NOW))
+    bars = [bars_row(M37, range(slot - 20, slot))]
+    told = "the asset decisions_37m fails or waits; look at its runs in the Dagster UI"
+    none = assess([symbol_row()], [collector_row()], bars, chosen=two_on_37m())
+    assert none.problems == (f"BTC: ma44 and ma125 on 37m have made no decision: {told}",)
+    assert {one.reason for one in none.symbols[0].readiness} == {
+        "has made no decision: the asset decisions_37m fails or waits"
+    }
+    decisions = [decision_row(M37, slot - 3)]
+    one = assess([symbol_row()], [collector_row()], bars, decisions, chosen=two_on_37m())
+    since = f"{to_datetime(M37.close(slot - 3)):%Y-%m-%d %H:%M} UTC"
+    assert one.problems == (
+        f"BTC: ma44 on 37m has not decided since {since}, ma125 on 37m has made no decision: {told}",
+    )
+
+
+def test_where_a_bar_closes_every_minute_the_newest_one_is_not_waited_for() -> None:
+    minute = Interval.parse("1m")
+    slot = minute.slot(to_minute(NOW))
+    chosen = settings(strategies=[{"strategy": "ma44", "intervals": ["1m"]}])
+    bars = [bars_row(minute, range(slot - 60, slot))]
+    for last, silent in ((2, False), (10, True)):
+        decisions = [decision_row(minute, slot - last)]
+        report = assess([symbol_row()], [collector_row()], bars, decisions, chosen=chosen)
+        assert bool(report.problems) is silent
+
+
+def test_nobody_is_silent_who_is_not_live_or_whose_past_is_just_made_into_bars() -> None:
+    slot = M37.slot(to_minute(NOW))
+    bars = [bars_row(M37, range(slot - 20, slot))]
+    quiet = [
+        assess([symbol_row(touched_days=140)], [collector_row()], bars, chosen=two_on_37m()),
+        assess([symbol_row()], [collector_row()], [bars_row(M37, range(slot - 20, slot), NOW)], chosen=two_on_37m()),
+        assess([symbol_row()], [], [], chosen=two_on_37m()),
+    ]
+    assert [report.problems for report in quiet] == [(), (), ()]
 
 
 # When the first decision is due
@@ -265,27 +343,27 @@ def test_a_strategy_with_a_warm_up_has_the_other_venue_s_history() -> None:
     )
     today = DAY.slot(to_minute(NOW))
 
-    def bars_row(slots: range) -> dict[str, Any]:
-        times = [to_datetime(DAY.open(slot)) for slot in slots]
-        return {"symbol": "BTC", "interval": "1d", "times": times, "usable": [True] * len(slots)}
-
     own, missing = range(today - 2, today), today - 2 - DAY.slot(until)
-    rows = {"symbols": [symbol_row()], "collectors": [collector_row()], "bars": [bars_row(own)], "decisions": []}
+    rows = {
+        "symbols": [symbol_row()],
+        "collectors": [collector_row()],
+        "bars": [bars_row(DAY, own)],
+        "decisions": [decision_row(DAY, today - 1)],
+    }
     source = range(DAY.slot(until) - 44, DAY.slot(until))
-    (symbol,) = assess_health(rows | {"warm_bars": [bars_row(source)]}, chosen, NOW).symbols
+    (symbol,) = assess_health(rows | {"warm_bars": [bars_row(DAY, source)]}, chosen, NOW).symbols
     assert missing <= 2  # no more slots are missing in between than a window may lack
     assert symbol.readiness[0].ready
     assert symbol.readiness[0].reason == "has an opinion, with bars of BTCUSDT.BINANCE"
     # What the source has behind `until` counts as little as what it lacks before.
     late = range(DAY.slot(until), today)
-    (symbol,) = assess_health(rows | {"warm_bars": [bars_row(late)]}, chosen, NOW).symbols
+    (symbol,) = assess_health(rows | {"warm_bars": [bars_row(DAY, late)]}, chosen, NOW).symbols
     assert (symbol.readiness[0].ready, symbol.readiness[0].bars_missing) == (False, 42)
 
 
 def test_no_date_is_given_while_a_downloaded_past_is_made_into_bars() -> None:
     today = DAY.slot(to_minute(NOW))
-    times = [to_datetime(DAY.open(slot)) for slot in range(today - 3, today)]
-    bars = [{"symbol": "BTC", "interval": "1d", "times": times, "usable": [True] * 3}]
+    bars = [bars_row(DAY, range(today - 3, today), NOW)]
     for touched, dated in ((1, True), (2, True), (140, False)):
         (symbol,) = assess([symbol_row(touched_days=touched)], [collector_row()], bars).symbols
         (daily,) = [one for one in symbol.readiness if one.interval == "1d" and one.strategy == "ma44"]
@@ -397,8 +475,8 @@ def test_what_is_read_is_what_is_stored(database: Database) -> None:
             for time in times:
                 connection.execute(
                     "INSERT INTO candles VALUES (%s, 'BTC', %s, 1, 1, 1, 1, 1, NULL, NULL, NULL, 1, 0, 1, true, "
-                    "'confirmed')",
-                    (time, interval),
+                    "'confirmed', %s)",
+                    (time, interval, NOW - 5 * MINUTE),
                 )
         connection.execute(
             "INSERT INTO data_quality (kind, symbol, start_time, end_time, reason) "
@@ -422,7 +500,11 @@ def test_what_is_read_is_what_is_stored(database: Database) -> None:
     own = settings()
     report = assess_health(read(database, health_questions(own)), own, NOW)
     (symbol,) = report.symbols
-    assert report.problems == ("BTC: 1 open gap in the last seven days of its data",)
+    asset = "the asset decisions_1d fails or waits; look at its runs in the Dagster UI"
+    assert report.problems == (
+        "BTC: 1 open gap in the last seven days of its data",
+        f"BTC: ma44 on 1d has not decided since 2026-11-20 00:00 UTC, ma125 on 1d has made no decision: {asset}",
+    )
     assert len(report.warnings) == 1
     assert (symbol.open_gaps, symbol.recent_open_gaps, symbol.feed) == (3, 2, "live")
     assert symbol.last_minute == NOW.replace(second=0) - MINUTE
