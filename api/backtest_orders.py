@@ -19,7 +19,7 @@ from btc_pipeline.pipeline.backtest_identity import lookup_key
 from btc_pipeline.pipeline.backtest_request import BacktestRequest, DataRange, plan_backtest
 from btc_pipeline.pipeline.backtests import Prepared, new_run, scope_of
 from btc_pipeline.storage import backtest_statements as statements
-from btc_pipeline.storage.backtests import mark_parameters
+from btc_pipeline.storage.backtests import ROW_TAG, mark_parameters
 from btc_pipeline.storage.instruments import READ_ALL, instrument_of
 from btc_pipeline.storage.times import to_date, to_datetime
 
@@ -110,7 +110,7 @@ async def answer(context: Context, asked: Sequence[Asked]) -> Answer:
 async def _launch(context: Context, launcher: Launcher, selector: Selector, one: Asked, run: UUID) -> None:
     config = {**one.prepared.configuration, "backtest_id": str(run)}
     days = one.prepared.plan.days
-    tags = month_tags(to_date(days[0]), to_date(days[-1]), context.settings.start_date)
+    tags = {**month_tags(to_date(days[0]), to_date(days[-1]), context.settings.start_date), ROW_TAG: str(run)}
     dagster_run = await launcher.launch(selector, config, tags)
     await context.connections.fetch(statements.SET_DAGSTER_RUN, run, dagster_run)
 

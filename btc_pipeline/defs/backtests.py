@@ -8,7 +8,7 @@ Dagster reads the body's annotations as objects, so this module does without def
 
 import base64
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ from btc_pipeline.defs.columns import BACKTEST_COLUMNS, table_schema
 from btc_pipeline.defs.partitions import BACKFILL_POLICY
 from btc_pipeline.defs.queue import BACKTESTS
 from btc_pipeline.defs.resources import PipelineResource
-from btc_pipeline.errors import UserError
+from btc_pipeline.errors import UnknownNameError, UserError
 from btc_pipeline.market.intervals import MINUTES_PER_DAY
 from btc_pipeline.pipeline.backtest_request import BacktestRequest
 from btc_pipeline.pipeline.catalogue import MINUTES_ASSET, code_digest
@@ -86,6 +86,7 @@ def build_backtests(start: date) -> dg.AssetsDefinition:
         group_name=BACKTESTS,
         deps=[dg.AssetDep(MINUTES_ASSET, partition_mapping=days_of_months)],
         kinds={"numba", "postgres"},
+        skippable=True,  # its row may have been deleted
         code_version=code_digest("market", "indicators", "strategies", "backtest")[:CODE_VERSION_LENGTH],
         description=(
             "What an account would have made of a strategy's decisions over the months of a run: choose months and put "
@@ -106,7 +107,7 @@ def build_backtests(start: date) -> dg.AssetsDefinition:
     )
     def backtests(
         context: dg.AssetExecutionContext, config: BacktestConfig, pipeline: PipelineResource
-    ) -> dg.MaterializeResult[Any]:
+    ) -> Iterator[dg.MaterializeResult[Any]]:
         from btc_pipeline.pipeline.backtests import run_backtest
 
         try:
@@ -119,10 +120,14 @@ def build_backtests(start: date) -> dg.AssetsDefinition:
                 dagster_run_id=context.run.run_id,
             )
             context.log.info(f"backtest {stored.run.id}: {'from the store' if stored.from_store else 'done'}")
-            return dg.MaterializeResult(metadata=_shown(pipeline, request, stored))
+            result = dg.MaterializeResult[Any](metadata=_shown(pipeline, request, stored))
         except UserError as error:
+            if _was_deleted(context, pipeline, config):
+                context.log.info(f"backtest {config.backtest_id} was deleted: nothing is made of it")
+                return
             _refuse(pipeline, config, error)
             raise dg.Failure(str(error), allow_retries=False) from error
+        yield result
 
     return backtests
 
@@ -145,6 +150,19 @@ def _stored(pipeline: PipelineResource, config: BacktestConfig) -> range:
     if bounds is None:
         return range(0)
     return range(bounds[0] // MINUTES_PER_DAY, min(bounds[1] // MINUTES_PER_DAY + 1, today()))
+
+
+def _was_deleted(context: dg.AssetExecutionContext, pipeline: PipelineResource, config: BacktestConfig) -> bool:
+    """Whether the row that the run was launched for is gone; an id that somebody mistyped had none."""
+    from btc_pipeline.storage.backtests import ROW_TAG, read_run
+
+    if config.backtest_id is None or context.run.tags.get(ROW_TAG) != config.backtest_id:
+        return False
+    try:
+        read_run(pipeline.database, config.backtest_id)
+    except UnknownNameError:
+        return True
+    return False
 
 
 def _refuse(pipeline: PipelineResource, config: BacktestConfig, error: UserError) -> None:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from adbc_driver_manager.dbapi import Cursor
 
 EXAMPLE: Final = "0b34999b-b666-4a02-9f5e-068358d151a2"
+ROW_TAG: Final = "btc_pipeline/backtest_id"
+"""Of a Dagster run that was launched for a row: its id."""
 _BEGINNING: Final = re.compile(r"[0-9a-f]{8}[0-9a-f-]{0,23}", re.ASCII)
 ABANDONED: Final = (
     "the process that ran it ended before it was done; launch it again",

@@ -16,7 +16,7 @@ from api import backtest_schemas as schemas
 from api.schemas import ErrorBody
 from btc_pipeline.errors import UserError
 from btc_pipeline.pipeline.backtests import BacktestRequest, run_backtest
-from btc_pipeline.storage.backtests import RunLog, read_run
+from btc_pipeline.storage.backtests import ROW_TAG, RunLog, read_run
 from btc_pipeline.storage.connection import Database
 from btc_pipeline_tests.api.backtest_web import API, ORDER, get, post, rows, work
 from btc_pipeline_tests.api.conftest import NOW, SYMBOL, settings_for
@@ -36,6 +36,7 @@ def test_an_order_is_queued_launched_made_and_then_answered_from_the_store(
     assert launched["executionMetadata"]["tags"] == [
         {"key": "dagster/asset_partition_range_start", "value": "2016-01-01"},
         {"key": "dagster/asset_partition_range_end", "value": "2016-01-01"},
+        {"key": ROW_TAG, "value": run},
     ]
     assert launched["runConfigData"]["ops"]["backtests"]["config"]["backtest_id"] == run
 

@@ -25,7 +25,7 @@ from btc_pipeline.defs.queue import BACKTEST, BACKTESTS
 from btc_pipeline.pipeline.backtest_request import BacktestRequest
 from btc_pipeline.pipeline.backtests import run_backtest
 from btc_pipeline.settings import load_settings
-from btc_pipeline.storage.backtests import NewRun, add_run, read_run
+from btc_pipeline.storage.backtests import ROW_TAG, NewRun, RunLog, add_run, delete_run, read_run
 from btc_pipeline.storage.connection import Database
 from btc_pipeline_tests.defs.worlds import FIRST, SYMBOL, metadata_of
 
@@ -55,6 +55,11 @@ def waiting(database: Database, dagster_run_id: str | None = None) -> UUID:
         one = add_run(connection, NewRun(SYMBOL, "37m", "ma", ASKED))
         connection.execute("UPDATE backtest_runs SET dagster_run_id = %s WHERE id = %s", (dagster_run_id, one))
     return one
+
+
+def exists(database: Database, one: str) -> bool:
+    with database.rows() as connection:
+        return connection.execute("SELECT 1 FROM backtest_runs WHERE id = %s", (one,)).fetchone() is not None
 
 
 def words_of(result: Any) -> str:
@@ -148,6 +153,32 @@ def test_a_run_that_waits_for_it_gets_the_result(world: Database, instance: dg.D
     one = waiting(world)
     assert run(instance, {**ASKED, "start": START, "backtest_id": str(one)}).success
     assert read_run(world, one).status == "done"
+
+
+def test_a_row_that_was_deleted_before_its_run_began_ends_it_without_a_failure(
+    world: Database, instance: dg.DagsterInstance
+) -> None:
+    one = str(waiting(world))
+    delete_run(world, one)
+    asked = {**ASKED, "start": START, "backtest_id": one}
+    result = run(instance, asked, {**january(), ROW_TAG: one})
+    assert result.success
+    assert BACKTESTS not in metadata_of(result)
+    logged = instance.all_logs(result.run_id)
+    assert f"backtest {one} was deleted: nothing is made of it" in {event.user_message for event in logged}
+
+    mistyped = run(instance, asked, january())
+    assert not mistyped.success
+    assert words_of(mistyped).startswith(f"backtest {one!r} is unknown")
+
+
+def test_a_row_that_is_deleted_while_its_run_is_at_work_ends_it_without_a_failure(
+    world: Database, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = str(waiting(world))
+    monkeypatch.setattr(RunLog, "progress", lambda log, _: delete_run(world, log.run) if exists(world, one) else None)
+    assert run(instance, {**ASKED, "start": START, "backtest_id": one}, {**january(), ROW_TAG: one}).success
+    assert not exists(world, one)
 
 
 def test_the_configuration_of_a_run_can_be_asked_for_again(world: Database, instance: dg.DagsterInstance) -> None:
