@@ -15,3 +15,7 @@ class UserError(Exception):
 
 class UnknownNameError(UserError):
     """A name that nothing answers to; the message offers the nearest ones. HTTP 404 where it stands in a path."""
+
+
+class StrategyError(UserError):
+    """A strategy raised something, which is the cause of this, or answered with what cannot be used."""

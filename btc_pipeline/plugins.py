@@ -94,7 +94,7 @@ def _without_bytecode() -> Iterator[None]:
         sys.dont_write_bytecode = kept
 
 
-def line_of(error: Exception, path: Path) -> str:
+def line_of(error: BaseException, path: Path) -> str:
     """Where in the file, or nothing: the innermost of its lines, though the error may have come from what it calls."""
     if isinstance(error, SyntaxError) and error.filename == str(path):
         return f", line {error.lineno}"

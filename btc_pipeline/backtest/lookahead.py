@@ -23,12 +23,12 @@ import numpy as np
 
 from btc_pipeline.backtest.bar_maker import BarMaker
 from btc_pipeline.backtest.isolation import Isolated, moved_clock
+from btc_pipeline.errors import StrategyError
 from btc_pipeline.market.candles import COLUMNS, Candles
 from btc_pipeline.market.intervals import Int64Array, Interval
 from btc_pipeline.market.warm_up import WarmBars
 from btc_pipeline.strategies.base import TargetArray
 from btc_pipeline.strategies.decisions import Decisions, StrategyOnInterval
-from btc_pipeline.strategies.faults import StrategyError
 
 MOST_WINDOWS: Final = 100_000
 """Of longer data so many bars are looked at, about a minute's work; else all."""

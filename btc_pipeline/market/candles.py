@@ -113,6 +113,13 @@ class Candles:
         first, last = np.searchsorted(self.time, (start, end))
         return self.take(slice(int(first), int(last)))
 
+    def locked(self) -> Self:
+        """The same bars, in views of the columns that cannot be written to."""
+        columns: dict[str, Any] = {name: getattr(self, name).view() for name in COLUMNS}
+        for column in columns.values():
+            column.flags.writeable = False
+        return replace(self, **columns)
+
     @classmethod
     def concatenate(cls, parts: Sequence[Self]) -> Self:
         """Bars of one symbol and interval, joined; the parts follow one another in time."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from btc_pipeline.errors import StrategyError
 from btc_pipeline.market.candles import Candles
 from btc_pipeline.market.instruments import Instrument
 from btc_pipeline.market.intervals import Interval
@@ -53,12 +54,19 @@ def refresh_decisions(
         now: the epoch minute, which tells live decisions from others.
         warm_up: the symbol's, if it has one.
         verify_only: only say which days are stale; nothing is made or written.
+
+    Raises:
+        StrategyError: a strategy failed. The others' decisions are there all the same, and the days stay stale.
     """
     report = Report(asset.name, instrument.symbol, range(days.start, days.start))
+    failed: list[StrategyError] = []
     for piece in pieces(days):
         with database.arrow() as cursor:
             lock(cursor, asset.name, instrument.symbol)
-            report.add(_refresh_piece(cursor, asset, instrument, piece, now, warm_up, verify_only=verify_only))
+            done = _refresh_piece(cursor, asset, instrument, piece, now, warm_up, failed, verify_only=verify_only)
+            report.add(done)
+    if failed:
+        raise failed[0]
     return report
 
 
@@ -82,9 +90,11 @@ def _refresh_piece(
     days: range,
     now: int,
     warm_up: WarmUp | None,
+    failed: list[StrategyError],
     *,
     verify_only: bool,
 ) -> Report:
+    """One transaction. Of a strategy that fails nothing is written, and the days stay stale; `failed` has its error."""
     frames, digests = read_frames(cursor, asset, instrument, days)
     warm_bars, source = read_warm_bars(cursor, asset, warm_up, days, asset.lookbacks)
     slots = asset.interval.slots_closing_in(days.start, days.stop)
@@ -107,12 +117,17 @@ def _refresh_piece(
         return refresh.found()
     span = refresh.span()
     slots = asset.interval.slots_closing_in(span.start, span.stop)
-    made = {one: one.decide(frames, slots, warm_bars) for one in asset.strategies}
+    made: dict[StrategyOnInterval, Decisions] = {}
+    for one in asset.strategies:
+        try:
+            made[one] = one.decide(frames, slots, warm_bars)
+        except StrategyError as error:
+            failed.append(error)
     written = refresh.changed([decisions_part(strategy_key(one), decisions) for one, decisions in made.items()])
     for one, decisions in made.items():
         validate_decisions(decisions)
         _append_differences(cursor, instrument, one, decisions, latest[one], written, now)
-    return refresh.record(written)
+    return refresh.record(written) if len(made) == len(asset.strategies) else refresh.found()
 
 
 def _standing(found: LatestVersions) -> Decisions:

@@ -11,7 +11,7 @@ from typing import ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from btc_pipeline.errors import UserError
+from btc_pipeline.errors import StrategyError
 from btc_pipeline.indicators.base import Series
 from btc_pipeline.indicators.parameters import Parameter, resolve
 from btc_pipeline.market.candles import BoolArray, Candles, Float64Array
@@ -150,11 +150,11 @@ class Strategy(ABC):
         """What `decide` answers.
 
         Raises:
-            UserError: it is something else.
+            StrategyError: it is something else.
         """
         answer: object = self.decide(view, p)
         if not isinstance(answer, Opinions):
-            raise UserError(
+            raise StrategyError(
                 f"strategy {self.name!r} answered with {type(answer).__name__} instead of Opinions: "
                 "does decide return them?"
             )

@@ -13,7 +13,7 @@ from typing import Final, Self
 
 import numpy as np
 
-from btc_pipeline.errors import UserError
+from btc_pipeline.errors import StrategyError, UserError
 from btc_pipeline.indicators.base import Series
 from btc_pipeline.indicators.memo import remembered
 from btc_pipeline.indicators.registry import IndicatorSpec
@@ -21,6 +21,7 @@ from btc_pipeline.indicators.windows import full_windows, lookback_slots, torn_w
 from btc_pipeline.market.candles import BoolArray, Candles, Float64Array
 from btc_pipeline.market.intervals import MINUTES_PER_DAY, Int64Array, Interval
 from btc_pipeline.market.warm_up import Spliced, WarmBars, splice
+from btc_pipeline.strategies.answers import checked_inputs, checked_opinions, checked_target
 from btc_pipeline.strategies.base import (
     FLAT,
     LONG,
@@ -34,7 +35,7 @@ from btc_pipeline.strategies.base import (
     View,
 )
 from btc_pipeline.strategies.faults import faults_of
-from btc_pipeline.strategies.inputs import MAX_AGE_SLOTS, LazyInputs, last_closed, seen_at
+from btc_pipeline.strategies.inputs import MAX_AGE_SLOTS, LazyInputs, last_closed, locked, seen_at
 from btc_pipeline.strategies.judged import Judged
 
 SHORTEST_MONTH: Final = 28 * MINUTES_PER_DAY
@@ -163,22 +164,31 @@ class StrategyOnInterval:
 
     def _inputs(self) -> Mapping[str, Input]:
         with faults_of(self.strategy):
-            return self.strategy.inputs(self.parameters)
+            return checked_inputs(self.strategy.inputs(self.parameters), self.strategy.name)
 
     def _specs(self, inputs: Mapping[str, Input]) -> dict[str, tuple[IndicatorSpec, Interval]]:
-        return {
-            name: (IndicatorSpec.of(wanted.indicator, wanted.parameters), self._interval_of(wanted))
-            for name, wanted in inputs.items()
-        }
+        specs = {}
+        for name, wanted in inputs.items():
+            try:
+                specs[name] = IndicatorSpec.of(wanted.indicator, wanted.parameters), self._interval_of(wanted)
+            except UserError as error:
+                raise StrategyError(f"input {name!r} of strategy {self.strategy.name}: {error}") from error
+        return specs
+
+    def _checked_target(self, wanted: TargetArray, n: int) -> TargetArray:
+        # An override is there for its speed; that it gives what `decide` gives is proven by `verify lookahead`.
+        faster = type(self.strategy).targets is not Strategy.targets
+        if faster and isinstance(wanted, np.ndarray) and wanted.dtype == np.int8 and wanted.shape == (n,):
+            return wanted
+        return checked_target(wanted, n, self.strategy.name)
 
     def _targets(self, frames: Mapping[Interval, Candles]) -> TargetArray:
+        frames = locked(frames)
         bars, inputs = frames[self.interval], self._inputs()
         specs = self._specs(inputs)
         with faults_of(self.strategy):
             wanted = self.strategy.targets(View(bars, LazyInputs(bars, frames, specs)), self.parameters)
-        if len(wanted) != len(bars):
-            raise UserError(f"strategy {self.strategy.name!r} answered for {len(wanted)} bars instead of {len(bars)}.")
-        target = self.strategy.direction.admitted(wanted)
+            target = self.strategy.direction.admitted(self._checked_target(wanted, len(bars)))
         target[remembered(bars, "unusable", lambda: np.flatnonzero(~bars.usable))] = NO_OPINION
         for name, given in inputs.items():
             if given.required:
@@ -213,11 +223,12 @@ class StrategyOnInterval:
 
     def _judge(self, frames: Mapping[Interval, Candles], warm: Mapping[Interval, int] | None = None) -> Judged:
         """What it makes of every bar of its own interval; the first `warm` bars of an interval are another venue's."""
+        frames = locked(frames)
         bars = frames[self.interval]
         series = self._series(frames)
         with faults_of(self.strategy):
-            opinions = self.strategy.opinions(View(bars, series), self.parameters)
-            _check(opinions, len(bars), self.strategy.name)
+            answer = self.strategy.opinions(View(bars, series), self.parameters)
+            opinions = checked_opinions(answer, len(bars), self.strategy.name)
         target, confidence, reasons = self._admissible(opinions, bars, series)
         nowhere = np.zeros(len(bars), np.bool_)
         warmed = self._warmed(frames, warm) if warm else dict.fromkeys(series, nowhere)
@@ -350,24 +361,11 @@ def _type_codes(target: TargetArray, slot: Int64Array) -> Int64Array:
     return codes
 
 
-def _check(opinions: Opinions, n: int, name: str) -> None:
-    """A strategy's answer has one target, in range, for every bar.
-
-    Raises:
-        UserError: it has not; the message names the strategy and what was wrong.
-    """
-    if len(opinions.target) != n or len(opinions.confidence) != n:
-        raise UserError(f"strategy {name!r} answered for {len(opinions.target)} bars instead of {n}.")
-    allowed = np.isin(opinions.target, (SHORT, FLAT, LONG, NO_OPINION))
-    if not allowed.all():
-        raise UserError(f"strategy {name!r} wants target {opinions.target[~allowed][0]}: use -1, 0, 1 or NO_OPINION.")
-
-
 def _check_confidence(confidence: Float64Array, name: str) -> None:
     """A confidence is a number from 0 to 1 wherever there is an opinion.
 
     Raises:
-        UserError: it is not.
+        StrategyError: it is not.
     """
     if not ((confidence >= 0) & (confidence <= 1)).all():
-        raise UserError(f"strategy {name!r} has a confidence outside 0 to 1.")
+        raise StrategyError(f"strategy {name!r} has a confidence outside 0 to 1.")

@@ -7,13 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from btc_pipeline.errors import UserError
+from btc_pipeline.errors import StrategyError, UserError
 from btc_pipeline.plugins import line_of
 from btc_pipeline.strategies.base import Strategy
-
-
-class StrategyError(UserError):
-    """A strategy raised something; that is the cause of this."""
 
 
 @contextmanager
@@ -27,13 +23,13 @@ def faults_of(strategy: Strategy) -> Iterator[None]:
         yield
     except (UserError, MemoryError):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise StrategyError(
             f"strategy {strategy.name!r} failed{_place(strategy, error)}: {type(error).__name__}: {error}"
         ) from error
 
 
-def _place(strategy: Strategy, error: Exception) -> str:
+def _place(strategy: Strategy, error: BaseException) -> str:
     # A class of a notebook has no file.
     file = getattr(sys.modules.get(type(strategy).__module__), "__file__", None)
     return f", {Path(file).name}{line_of(error, Path(file))}" if file else ""

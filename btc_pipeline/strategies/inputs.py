@@ -17,6 +17,14 @@ MAX_AGE_SLOTS: Final = 2
 """How many slots back the last closed bar of another interval may lie: the slack of a window of one bar."""
 
 
+def locked(frames: Mapping[Interval, Candles]) -> dict[Interval, Candles]:
+    """The same bars in columns that cannot be written to.
+
+    What a strategy changed its snapshot would tell, and others would see: other parameters, and other strategies.
+    """
+    return {interval: remembered(bars, "locked", bars.locked) for interval, bars in frames.items()}
+
+
 class LazyInputs(Mapping[str, Mapping[str, Series]]):
     """A strategy's inputs, each computed when it is asked for."""
 
@@ -46,8 +54,8 @@ def seen_at(
     outputs = remembered_lately(frames[interval], spec, lambda: spec.compute(frames[interval]), _bytes)
     seen = dict(outputs) if interval == bars.interval else _as_of_close(outputs, frames[interval], bars)
     for one in seen.values():
-        # A strategy must not change what its snapshot will say, or what other parameters see.
-        one.value.flags.writeable = False
+        for column in (one.value, one.settled):
+            column.flags.writeable = False
     return seen
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -19,6 +20,8 @@ BUILT_IN: Final[tuple[type[Strategy], ...]] = (MovingAverage, MA44, MA125)
 
 PACKAGE: Final = "btc_pipeline_user_strategies"
 
+MOST_LOOKBACK: Final = 100_000
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}", re.ASCII)
 _REQUIRED: Final = ("name", "display_name", "description")
 
 
@@ -74,4 +77,22 @@ def _strategies_in(module: ModuleType, path: Path) -> Iterator[type[Strategy]]:
         missing = [attribute for attribute in _REQUIRED if not getattr(cls, attribute, None)]
         if missing:
             raise UserError(f"{path}: strategy {cls.__name__} lacks {', '.join(missing)}.")
+        _check_declared(cls, path)
         yield cls
+
+
+def _check_declared(cls: type[Strategy], path: Path) -> None:
+    """
+    Raises:
+        UserError: its name, its look-back or a parameter is not what it should be.
+    """
+    if not isinstance(cls.name, str) or not _NAME.fullmatch(cls.name):
+        raise UserError(f"{path}: strategy name {cls.name!r:.60} is not valid: use letters, digits, _ and -.")
+    if type(cls.lookback) is not int or not 0 <= cls.lookback <= MOST_LOOKBACK:
+        allowed = f"give 0 to {MOST_LOOKBACK:,} bars"
+        raise UserError(f"{path}: strategy {cls.name}: lookback {cls.lookback!r:.40} is not valid: {allowed}.")
+    for one in cls.parameters:
+        try:
+            one.validate(one.default, of=f"strategy {cls.name}: the default of")
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from error

@@ -15,11 +15,10 @@ from btc_pipeline.backtest.account import Account
 from btc_pipeline.backtest.engine import simulate
 from btc_pipeline.backtest.metrics import NAMES, measure
 from btc_pipeline.backtest.sweep import longest_lookbacks, ranking, sweep
-from btc_pipeline.errors import UnknownNameError, UserError
+from btc_pipeline.errors import StrategyError, UnknownNameError, UserError
 from btc_pipeline.indicators import memo
 from btc_pipeline.strategies.base import Direction, Exits, Opinions
 from btc_pipeline.strategies.decisions import StrategyOnInterval
-from btc_pipeline.strategies.faults import StrategyError
 from btc_pipeline.strategies.moving_average import MovingAverage
 from btc_pipeline_tests.backtest.made_history import CASES, DAYS, OWN, START, made_history
 from btc_pipeline_tests.strategies.made_frames import Crossing
@@ -109,6 +108,23 @@ def test_a_strategy_cannot_change_what_other_parameters_see():
     for ask in (lambda: one.targets(history.frames), lambda: one.decide(history.frames, whole)):
         with pytest.raises(StrategyError, match=r"ValueError: .*read-only"):
             ask()
+
+
+def test_a_strategy_that_writes_into_the_bars_ends_the_sweep_and_changes_nothing():
+    class Writing(MovingAverage):
+        name = "writing"
+
+        def targets(self, view, p):
+            closes = view.bars.close
+            closes *= 1.01
+            return super().targets(view, p)
+
+    sets = [{"period": period} for period in range(5, 48)]
+    history = made_history(1, MovingAverage(), sets)
+    closes = history.data.bars.close.copy()
+    with pytest.raises(StrategyError, match=r"'writing' failed, .*read-only"):
+        sweep(Writing(), sets, history, Account())
+    assert np.array_equal(history.data.bars.close, closes)
 
 
 def test_progress_counts_every_set_once():

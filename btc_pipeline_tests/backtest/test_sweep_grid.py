@@ -110,7 +110,9 @@ def test_mistakes_are_not_left_out_in_silence(texts, words):
 
 
 def test_a_grid_of_which_nothing_is_accepted():
-    with pytest.raises(UserError, match="accepts none of the combinations: macd: fast 50"):
+    with pytest.raises(
+        UserError, match="accepts none of the combinations: input 'macd' of strategy macd_cross: macd: fast 50"
+    ):
         grid(Macd(), "fast=50,60", "slow=20,30")
 
 

@@ -13,12 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from btc_pipeline.errors import UserError
+from btc_pipeline.errors import StrategyError, UserError
 from btc_pipeline.market.candles import Candles
 from btc_pipeline.market.intervals import Interval
 from btc_pipeline.strategies.base import FLAT, LONG, NO_OPINION, SHORT, Direction, Input, Opinions, Strategy
 from btc_pipeline.strategies.decisions import StrategyOnInterval
-from btc_pipeline.strategies.faults import StrategyError
 from btc_pipeline.strategies.moving_average import MovingAverage
 from btc_pipeline_tests.strategies.made_frames import (
     Crossing,
@@ -286,6 +285,91 @@ def test_the_digest_changes_when_a_window_is_not_settled():
     ],
 )
 def test_a_wrong_answer_is_refused_in_words(strategy, message):
+    with pytest.raises(StrategyError, match=message):
+        decide(strategy, whole_bars(3))
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ((np.array([[1, 1, 1]]), [1.0] * 3, []), r"target is ndarray of shape \(1, 3\); wanted is \(3,\)\."),
+        ((np.array(["a"] * 3), [1.0] * 3, []), r"target is <U1; wanted is int8: -1, 0, 1 or NO_OPINION\."),
+        (([1, [1], 1], [1.0] * 3, []), "target is no column of numbers: "),
+        ((1, [1.0] * 3, []), r"target is int of shape \(\); wanted is \(3,\)\."),
+        (([1.0, 0.5, 1.0], [1.0] * 3, []), r"wants target 0\.5: use -1, 0, 1 or NO_OPINION\."),
+        (([1] * 3, 0.5, []), r"confidence is float of shape \(\); wanted is \(3,\)\."),
+        (([1] * 3, ["a"] * 3, []), "confidence is <U1; wanted are numbers from 0 to 1"),
+        (([1] * 3, [1.0] * 3, ["up"]), r"a reason is str; wanted is \(bool of n bars, sentence\)\."),
+        (([1] * 3, [1.0] * 3, [([True] * 2, "up")]), "answered for 2 bars instead of 3: the bars of reason 'up'"),
+        (([1] * 3, [1.0] * 3, [([1] * 3, "up")]), "the bars of reason 'up' are int64, not bool"),
+    ],
+)
+def test_columns_that_mean_nothing_are_refused_in_words(answer, message):
+    class Answers(Scripted):
+        def decide(self, view, p):
+            return Opinions(*answer)
+
+    with pytest.raises(StrategyError, match=message):
+        decide(Answers([]), whole_bars(3))
+
+
+def test_columns_of_other_types_that_mean_the_same_are_taken():
+    class Answers(Strategy):
+        name = "answers"
+
+        def inputs(self, p):
+            return {}
+
+        def decide(self, view, p):
+            return Opinions([1.0, -1.0, 0.0], [1, 0, 1], [([True, False, True], "up")])
+
+    made = decide(Answers(), whole_bars(3))
+    assert (made.target.tolist(), made.target.dtype) == ([1, -1, 0], np.int8)
+    assert made.reasons == [["up"], [], ["up"]]
+    one = StrategyOnInterval(Answers(), {}, THREE)
+    assert one.targets({THREE: whole_bars(3)}).tolist() == [1, -1, 0]
+
+
+def test_inputs_that_are_none_or_unknown_are_told_with_their_strategy():
+    for told, message in (
+        (None, "strategy 'mine': inputs gave None; wanted is a dict of names to Input."),
+        ({"a": "sma"}, "strategy 'mine': inputs gave dict; wanted is a dict of names to Input."),
+        ({"a": Input("smaa")}, "input 'a' of strategy mine: indicator 'smaa' is unknown: "),
+        ({"a": Input("sma", interval="7x")}, "input 'a' of strategy mine: interval '7x' is unknown"),
+    ):
+
+        class Mine(MovingAverage):
+            name = "mine"
+
+            def inputs(self, p, told=told):
+                return told
+
+        with pytest.raises(StrategyError) as refused:
+            StrategyOnInterval(Mine(), {"period": 5}, THREE).specs()
+        assert str(refused.value).startswith(message)
+        assert refused.value.field is None
+
+
+@pytest.mark.parametrize("column", ["close", "usable", "time"])
+def test_what_a_strategy_sees_it_cannot_change(column):
+    class Writes(MovingAverage):
+        name = "writes"
+        targets = Strategy.targets
+
+        def decide(self, view, p):
+            getattr(view.bars, column)[0] = 0
+            return super().decide(view, p)
+
+    one, bars = StrategyOnInterval(Writes(), {"period": 5}, THREE), whole_bars(9)
+    kept = getattr(bars, column).copy()
+    for ask in (one.targets, lambda frames: one.decide(frames, range(10))):
+        with pytest.raises(StrategyError, match=r"'writes' failed, .*ValueError: assignment destination is read-only"):
+            ask({THREE: bars})
+    assert getattr(bars, column).tolist() == kept.tolist()
+
+
+def test_a_wrong_number_of_answers_is_refused_in_words():
+    strategy, message = Scripted([LONG]), "answered for 1 bars instead of 3"
     with pytest.raises(UserError, match=message):
         decide(strategy, whole_bars(3))
 

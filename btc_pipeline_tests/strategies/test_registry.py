@@ -109,6 +109,10 @@ def test_what_was_loaded_of_another_folder_is_forgotten(tmp_path):
         (GOOD.replace('name = "above"', 'name = ""'), r"bad\.py: strategy AboveAverage lacks name"),
         (GOOD.replace('description = "', 'other = "'), r"bad\.py: strategy AboveAverage lacks description"),
         (GOOD.replace('"above"', '"ma44"', 1), r"bad\.py: strategy 'ma44' exists already; give it another name"),
+        (GOOD.replace('"above"', '"Bad Name!"', 1), r"bad\.py: strategy name 'Bad Name!' is not valid: use letters"),
+        (GOOD.replace("20, 5, 500", "4, 5, 500"), r"bad\.py: strategy above: the default of: period 4 is not valid"),
+        (GOOD + "    lookback = -5\n", r"bad\.py: strategy above: lookback -5 is not valid: give 0 to 100,000 bars"),
+        (GOOD + "    lookback = 2.0\n", r"bad\.py: strategy above: lookback 2\.0 is not valid"),
     ],
 )
 def test_a_bad_file_is_refused_in_words(tmp_path, source, message):
