@@ -250,7 +250,7 @@ def test_a_backtest_is_frames_and_figures_and_stores_nothing(world: Database) ->
     pd.testing.assert_frame_equal(kept.trades, result.trades)
     pd.testing.assert_frame_equal(kept.equity, result.equity)
     assert kept.report == result.report
-    again = backtest(SYMBOL, *order, strategy="ma", period=5, direction="long", store=True, database=world)  # type: ignore[operator]
+    again = backtest(SYMBOL, *order, strategy="ma", period=np.int64(5), direction="long", store=True, database=world)  # type: ignore[operator]
     assert (again.id, again.from_store) == (kept.id, True)
 
 

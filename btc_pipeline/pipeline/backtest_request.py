@@ -7,7 +7,16 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Annotated, Any, Final, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+import numpy as np
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+)
 
 from btc_pipeline.backtest.account import DEFAULT_CAPITAL, MOST_LEVERAGE, Account
 from btc_pipeline.backtest.fees import Fee, fee_table
@@ -55,6 +64,17 @@ def parse_interval(text: str) -> str:
         raise ValueError(str(error)) from error
 
 
+def python_value(value: object) -> object:
+    """A scalar of NumPy as Python's, which JSON has; anything else as it is."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def parse_number(value: object) -> object:
+    """A parameter's whole float as the integer that it equals, for `1e2` is one; anything else as it is."""
+    number = python_value(value)
+    return int(number) if isinstance(number, float) and number.is_integer() else number
+
+
 Day = Annotated[date, BeforeValidator(parse_date)]
 
 
@@ -76,7 +96,9 @@ class BacktestRequest(BaseModel):
     start: Day = Field(description="first day, UTC")
     end: Day | None = Field(None, description="day after the last, UTC; by default the last closed day is the last")
     strategy: str = Field(DEFAULT_STRATEGY, description="its name")
-    parameters: dict[str, Any] = Field(default_factory=dict, description="of the strategy, such as period: 44")
+    parameters: dict[str, Annotated[Any, BeforeValidator(parse_number)]] = Field(
+        default_factory=dict, description="of the strategy, such as period: 44"
+    )
     capital: float = Field(DEFAULT_CAPITAL, description="at the start, quote currency")
     size: float = Field(1.0, description="share of equity that a position takes")
     notional: float | None = Field(None, description="a fixed position value instead of size, quote currency")
@@ -88,6 +110,8 @@ class BacktestRequest(BaseModel):
     trailing: float | None = Field(None, description="fall from the best price since that closes it, fraction; 0: none")
     slippage_bps: float | None = Field(None, description="what a fill is worse than its price, basis points")
     taker_fee_bps: float | None = Field(None, description="instead of the venue's fees, basis points")
+
+    _python = field_validator("*", mode="before")(python_value)
 
     @field_validator("symbol")
     @classmethod

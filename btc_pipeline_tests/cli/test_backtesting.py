@@ -58,6 +58,7 @@ def test_json_is_the_whole_run(filled: Run) -> None:
     assert (run["status"], run["from_store"], run["configuration"]["parameters"]) == ("done", False, {"period": 5})
     assert run["results"]["metrics"]["trades"] > 10
     assert stored(filled, "backtest", *ORDER)["from_store"]
+    assert stored(filled, "backtest", *ORDER[:-1], "period=0.5e1")["from_store"]
     both = stored(filled, "backtest", *ORDER, "--intervals", "37m,1h")
     assert [(one["interval"], one["from_store"]) for one in both] == [("37m", True), ("1h", False)]
 
