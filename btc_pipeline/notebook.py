@@ -45,6 +45,7 @@ FROM (
 WHERE NOT withdrawn AND ($6 = '' OR strategy = $6)
 ORDER BY time, strategy
 """
+LOGGED: Final = "SELECT 1 FROM decisions WHERE strategy = $1 AND backtest_id IS NULL LIMIT 1"
 TIMES: Final = ("time", "recorded_at", "entry_time", "exit_time")
 LONGEST_MONTH_MINUTES: Final = 31 * MINUTES_PER_DAY
 _EARLIEST: Final = "1970-01-01"
@@ -110,7 +111,7 @@ def load_decisions(
     """Logged decisions of a symbol, ascending, indexed by `time` (the bar's open, datetime64[us, UTC]).
 
     Args:
-        strategy: only this one.
+        strategy: only this one; it may be gone, as long as there are decisions of it.
         as_of: what was known at that time, instead of what holds now.
 
     Returns:
@@ -118,12 +119,15 @@ def load_decisions(
         reasons, indicator_snapshot (JSON), origin, recorded_at, warmed (bool: it saw bars of another venue).
 
     Raises:
-        UserError: unknown symbol or interval, or a time that cannot be read.
+        UserError: unknown symbol, interval or strategy, or a time that cannot be read.
     """
     grid = Interval.parse(interval)
     settings = load_settings()
     with (database or open_database(settings)).arrow() as cursor:
         instrument = find_instrument(cursor, symbol)
+        known = settings.registry.strategies
+        if strategy is not None and strategy not in known and not len(read_table(cursor, LOGGED, (strategy,))):
+            settings.registry.get(strategy)
         moment = _moment(as_of, "as_of", _LATEST)
         cursor.execute(DECISIONS, (instrument.symbol, grid.name, *_window(start, end), moment, strategy or ""))
         frame = _utc(cursor.fetch_arrow_table().to_pandas())

@@ -187,7 +187,6 @@ def test_decisions_carry_what_they_saw(world: Database) -> None:
     (average,) = seen.values()
     assert average == pytest.approx(bars["close"].loc[: frame.index[-1]].tail(5).mean())
     assert row["reasons"]
-    assert load_decisions(SYMBOL, "37m", strategy="nobody", database=world).empty
 
 
 @pytest.mark.parametrize(
@@ -211,6 +210,23 @@ def test_mistakes_are_told_in_words(
     assert refused.value.field == field
     assert words in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_a_strategy_is_unknown_unless_there_are_decisions_of_it(world: Database) -> None:
+    assert load_decisions(SYMBOL, "37m", strategy="ma44", database=world).empty, "known, though nothing runs it"
+    with pytest.raises(UserError, match=r"strategy 'ma4' is unknown: did you mean ma44\?"):
+        load_decisions(SYMBOL, "37m", strategy="ma4", database=world)
+    with world.rows() as connection:
+        connection.execute(
+            'INSERT INTO decisions SELECT (jsonb_populate_record(d, \'{"strategy": "gone"}\')).* FROM decisions d '
+            "WHERE strategy = 'ma' ORDER BY time LIMIT 2"
+        )
+        try:
+            connection.commit()
+            assert len(load_decisions(SYMBOL, "37m", strategy="gone", database=world)) > 0
+            assert load_decisions(SYMBOL, "1h", strategy="gone", database=world).empty
+        finally:
+            connection.execute("DELETE FROM decisions WHERE strategy = 'gone'")
 
 
 def test_a_wrong_as_of_is_told_in_words(world: Database) -> None:
