@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Annotated, Final
+from typing import Annotated, Any, Final, NoReturn
 
 import typer
 from rich.markup import escape
+from typer.core import TyperGroup
 
 from btc_pipeline.cli import (
     backtest_runs,
@@ -27,7 +28,20 @@ from btc_pipeline.cli.console import errors
 from btc_pipeline.cli.options import FeedOption
 from btc_pipeline.errors import UserError
 
+
+class Commands(TyperGroup):
+    """The subcommands; Ctrl-C is said, which Typer would leave at an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the one that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            _stopped()
+
+
 app = typer.Typer(
+    cls=Commands,
     help="A Bitcoin candle history you can trust, decisions on odd intervals, and backtests that equal the live run.",
     no_args_is_help=True,
     add_completion=False,
@@ -79,14 +93,12 @@ def main() -> None:
     except UserError as error:
         errors.print(f"[red]error:[/red] {escape(str(error))}")
         sys.exit(2)
-    except KeyboardInterrupt:
-        _stopped()
     except Exception as error:
         if CANCELLED not in str(error):
             raise
         _stopped()
 
 
-def _stopped() -> None:
+def _stopped() -> NoReturn:
     errors.print("stopped")
     sys.exit(130)

@@ -119,6 +119,17 @@ def test_a_wrong_feed_is_a_users_mistake(run: Run) -> None:
     os.environ.pop("BTC_PIPELINE_FEED")
 
 
+@pytest.mark.parametrize("command", ["health", "sweep", "backtest"])
+def test_ctrl_c_is_one_word_and_code_130(run: Run, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    def press(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("btc_pipeline.settings.load_settings", press)
+    what = ["--symbol", "BTC", "--start", "2016-01-01", "--strategy", "ma", "--interval", "37m", "--param", "period=5"]
+    stopped = run(command, *(what if command != "health" else ()))
+    assert (stopped.code, stopped.out, stopped.err) == (130, "", "stopped\n")
+
+
 def test_the_version_is_told(run: Run) -> None:
     ended = run("--version")
     assert (ended.code, ended.out.split()[0]) == (0, "btc-pipeline")
