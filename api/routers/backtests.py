@@ -31,6 +31,7 @@ from api.parameters import EndText, Limit, Skip, StartText, parse_range
 from api.streaming import ClosingResponse
 from btc_pipeline.errors import UnknownNameError, UserError
 from btc_pipeline.market.instruments import canonical_symbol
+from btc_pipeline.problems import shown
 from btc_pipeline.storage import backtest_statements as statements
 from btc_pipeline.storage.backtests import ABANDONED, parse_id, why_nothing
 
@@ -133,7 +134,8 @@ async def compare(
     """`metrics` has an array a metric, in the order of `ids`; null where a run is not done or a figure not defined."""
     wanted = list(dict.fromkeys(parse_id(one.strip(), "ids") for one in ids.split(",")))
     if not 2 <= len(wanted) <= MOST_COMPARED:
-        raise UserError(f"ids {ids!r:.60} names {len(wanted)} runs: give 2 to {MOST_COMPARED}.", field="ids")
+        wrong = f"ids {shown(ids)} is not valid: two different ids are needed, {MOST_COMPARED} at most are taken."
+        raise UserError(wrong, field="ids")
     rows = [await _read(context, one, "ids") for one in wanted]
     metrics = [(row["results"] or {}).get("metrics", {}) for row in rows]
     names = dict.fromkeys(name for one in metrics for name in one)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -62,6 +63,8 @@ MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", 
 
 MOST_TIMES: Final = 3
 """Of cancelled orders."""
+SIGNIFICANT: Final = 6
+"""Digits of a price."""
 
 
 def print_run(run: Run, trades: Sequence[Mapping[str, Any]], *, from_store: bool) -> None:
@@ -145,9 +148,16 @@ def months_table(months: Sequence[Mapping[str, Any]]) -> Table:
     for one in months:
         by_year.setdefault(one["year"], {})[one["month"]] = one["value"]
     for year, values in by_year.items():
-        cells = [values.get(month) for month in range(1, 13)]
-        table.add_row(str(year), *("" if value is None else f"{value * 100:+.1f}" for value in cells))
+        table.add_row(str(year), *(_percent(values.get(month)) for month in range(1, 13)))
     return table
+
+
+def _percent(share: float | None) -> str:
+    """A month's return; what rounds to nothing has no sign."""
+    if share is None:
+        return ""
+    percent = round(share * 100, 1)
+    return f"{percent:+.1f}" if percent else "0.0"
 
 
 def trades_table(trades: Sequence[Mapping[str, Any]], name: str) -> Table:
@@ -162,13 +172,19 @@ def trades_table(trades: Sequence[Mapping[str, Any]], name: str) -> Table:
             f"{one['entry_time']:%Y-%m-%d %H:%M}",
             f"{one['exit_time']:%Y-%m-%d %H:%M}",
             f"{one['quantity']:.8f}",
-            f"{one['entry_price']:,.2f}",
-            f"{one['exit_price']:,.2f}",
+            _price(one["entry_price"]),
+            _price(one["exit_price"]),
             f"{one['fees']:,.2f}",
             f"{one['profit']:+,.2f}",
             one["reason"],
         )
     return table
+
+
+def _price(price: float) -> str:
+    """A price to six digits, and to two decimals at least: 61,234.56, 245.255, 0.123456."""
+    decimals = SIGNIFICANT - 1 - math.floor(math.log10(price)) if price > 0 else 0
+    return f"{price:,.{max(2, decimals)}f}"
 
 
 def runs_table(runs: Sequence[Run]) -> Table:
@@ -187,11 +203,12 @@ def runs_table(runs: Sequence[Run]) -> Table:
 
 
 def comparison_table(runs: Sequence[Run]) -> Table:
-    """Metrics of several runs side by side."""
+    """Metrics of several runs side by side; one that is not done has none, and its head says so."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("metric")
     for run in runs:
-        table.add_column(f"{escape(title(run))}\n{str(run.id)[:8]}", justify="right", max_width=36)
+        status = "" if run.status == "done" else f" ({run.status})"
+        table.add_column(f"{escape(title(run))}\n{str(run.id)[:8]}{status}", justify="right", max_width=36)
     metrics = [(run.results or {}).get("metrics", {}) for run in runs]
     for name in in_order({name: None for one in metrics for name in one}):
         table.add_row(name.replace("_", " "), *(shown(name, one.get(name)) for one in metrics))

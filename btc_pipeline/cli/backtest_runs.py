@@ -27,22 +27,30 @@ LAST_TRADES = 10
 @named_as_options()
 def list_runs(
     symbol: Annotated[str | None, typer.Option(help="of this symbol alone")] = None,
+    status: Annotated[
+        str | None, typer.Option(metavar="queued|running|done|failed", help="those alone, such as failed")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="so many of the newest")] = 20,
     as_json: JsonFlag = False,
 ) -> None:
     """The newest runs."""
     from btc_pipeline.cli.backtest_report import TABLES, runs_table
     from btc_pipeline.market.instruments import canonical_symbol
-    from btc_pipeline.storage.backtests import read_runs
+    from btc_pipeline.problems import unknown_name
+    from btc_pipeline.storage.backtests import STATUSES, read_runs
 
     wanted = None if symbol is None else canonical_symbol(symbol)
-    runs = read_runs(_database(as_json=as_json), limit=limit, symbol=wanted)
+    if status is not None and status not in STATUSES:
+        raise UserError(unknown_name("--status", status, STATUSES), field="status")
+    runs = read_runs(_database(as_json=as_json), limit=limit, symbol=wanted, status=status)
     if as_json:
         print_json([asdict(run) for run in runs])
     elif runs:
         TABLES.print(runs_table(runs))
-    else:
+    elif symbol is None and status is None:
         answers.print("there are none yet: btc-pipeline backtest --start 2025-01-01")
+    else:
+        answers.print("there are none of that symbol or status: btc-pipeline backtests list")
 
 
 @app.command()
@@ -88,10 +96,11 @@ def compare(
     from btc_pipeline.cli.backtest_report import TABLES, comparison_table
     from btc_pipeline.storage.backtests import find_id, read_run
 
-    if len(runs) < 2:
-        raise UserError("compare takes two ids or more: btc-pipeline backtests list tells them.", field="id")
     database = _database(as_json=as_json)
-    found = [read_run(database, find_id(database, run)) for run in runs]
+    ids = list(dict.fromkeys(find_id(database, run) for run in runs))
+    if len(ids) < 2:
+        raise UserError("compare takes two different ids or more: btc-pipeline backtests list tells them.", field="id")
+    found = [read_run(database, run) for run in ids]
     if as_json:
         print_json([asdict(run) for run in found])
     else:
@@ -99,18 +108,20 @@ def compare(
 
 
 @app.command()
-def delete(run: RunId) -> None:
-    """Removes a run with its trades, equity and decisions."""
+def delete(
+    runs: Annotated[list[str], typer.Argument(metavar="ID ...", help="one or more", show_default=False)],
+) -> None:
+    """Removes runs with their trades, equity and decisions; none of them, if an id is unknown."""
     from btc_pipeline.storage.backtests import delete_run, find_id
 
     database = _database(as_json=False)
-    found = find_id(database, run)
-    delete_run(database, found)
-    answers.print(f"{found} is deleted")
+    for found in dict.fromkeys([find_id(database, run) for run in runs]):
+        delete_run(database, found)
+        answers.print(f"{found} is deleted")
 
 
 def _rows(run: str, what: str, csv: Path | None, *, as_json: bool) -> None:
-    from btc_pipeline.cli.backtest_report import TABLES, plain_table
+    from btc_pipeline.cli.backtest_report import TABLES, plain_table, trades_table
     from btc_pipeline.storage.backtests import find_id, read_part, read_run, why_nothing
 
     database = _database(as_json=as_json)
@@ -129,6 +140,8 @@ def _rows(run: str, what: str, csv: Path | None, *, as_json: bool) -> None:
         answers.print(f"{len(table):,} rows in {csv}", markup=False)
     elif as_json:
         print_json(table.to_pylist())
+    elif what == "trades":
+        TABLES.print(trades_table(table.to_pylist(), "trade"))
     else:
         TABLES.print(plain_table(table.to_pylist(), table.column_names))
 

@@ -80,8 +80,8 @@ def backtest(
     from btc_pipeline.settings import load_settings
     from btc_pipeline.storage.address import open_database
 
-    intervals = [one.strip() for one in interval.split(",")]
-    requests = [BacktestRequest.of({**given, "interval": one}) for one in intervals]
+    asked = [BacktestRequest.of({**given, "interval": one.strip()}) for one in interval.split(",")]
+    requests = list({one.interval: one for one in asked}.values())
     settings = load_settings()
     say_if_replay(settings, as_json=as_json)
     runs = _run(open_database(settings), settings, requests)

@@ -24,6 +24,7 @@ from btc_pipeline.storage.times import day_start, to_date
 if TYPE_CHECKING:
     from adbc_driver_manager.dbapi import Cursor
 
+STATUSES: Final = ("queued", "running", "done", "failed")
 EXAMPLE: Final = "0b34999b-b666-4a02-9f5e-068358d151a2"
 ROW_TAG: Final = "btc_pipeline/backtest_id"
 """Of a Dagster run that was launched for a row: its id."""
@@ -127,14 +128,14 @@ def find_id(database: Database, text: str) -> UUID:
     return only
 
 
-def read_runs(database: Database, *, limit: int, symbol: str | None = None) -> list[Run]:
-    """The newest runs, newest first."""
+def read_runs(database: Database, *, limit: int, symbol: str | None = None, status: str | None = None) -> list[Run]:
+    """The newest runs, of a symbol and in a status if they are given, newest first."""
     with database.rows() as connection:
         fail_abandoned(connection)
         found = connection.execute(
-            f"SELECT {statements.COLUMNS} FROM backtest_runs WHERE %s::text IS NULL OR symbol = %s"  # noqa: S608
-            " ORDER BY created_at DESC, id DESC LIMIT %s",
-            (symbol, symbol, limit),
+            f"SELECT {statements.COLUMNS} FROM backtest_runs WHERE (%s::text IS NULL OR symbol = %s)"  # noqa: S608
+            " AND (%s::text IS NULL OR status = %s) ORDER BY created_at DESC, id DESC LIMIT %s",
+            (symbol, symbol, status, status, limit),
         ).fetchall()
     return [Run(**row) for row in found]
 

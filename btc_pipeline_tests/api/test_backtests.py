@@ -351,6 +351,15 @@ def test_runs_are_compared_listed_and_deleted(web: TestClient, stored: Database,
     assert read_run(stored, other).status == "done"
 
 
+def test_a_comparison_takes_two_different_runs(web: TestClient) -> None:
+    one = post(web)["id"]
+    for ids in (one, f"{one},{one}", ",".join(str(uuid.uuid4()) for _ in range(21))):
+        answer = web.get(f"{API}/compare", params={"ids": ids})
+        problem = ErrorBody.model_validate(answer.json()).detail[0]
+        assert (answer.status_code, problem.field) == (422, "ids")
+        assert "two different ids are needed, 20 at most are taken" in problem.message
+
+
 @pytest.mark.parametrize(
     "path", ["/x", "/x/trades", "/x/equity", "/x/decisions", "/x/csv", "/compare?ids=x", "?group=x"]
 )

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
+from rich.table import Table
 
+from btc_pipeline.cli.backtest_report import months_table, trades_table
 from btc_pipeline.cli.options import as_options
 from btc_pipeline.storage.backtests import NewRun, add_run, fail_run
 from btc_pipeline.storage.connection import Database
@@ -59,7 +64,7 @@ def test_json_is_the_whole_run(filled: Run) -> None:
     assert run["results"]["metrics"]["trades"] > 10
     assert stored(filled, "backtest", *ORDER)["from_store"]
     assert stored(filled, "backtest", *ORDER[:-1], "period=0.5e1")["from_store"]
-    both = stored(filled, "backtest", *ORDER, "--intervals", "37m,1h")
+    both = stored(filled, "backtest", *ORDER, "--intervals", "37m,1h,60m,37m")
     assert [(one["interval"], one["from_store"]) for one in both] == [("37m", True), ("1h", False)]
 
 
@@ -170,6 +175,58 @@ def test_a_run_that_is_not_done_says_why_there_is_nothing_of_it(
     assert not (tmp_path / "x.csv").exists()
 
 
+def test_runs_that_are_not_done_are_listed_and_compared_as_what_they_are(filled: Run, database: Database) -> None:
+    done = stored(filled, "backtest", *ORDER)
+    with database.rows() as connection:
+        new = NewRun("BTCUSD.BITFINEX", "37m", "ma", done["configuration"])
+        queued, failed = add_run(connection, new), add_run(connection, new)
+    fail_run(database, failed, "the venue has no such day")
+    for status, run in (("done", done["id"]), ("queued", str(queued)), ("failed", str(failed))):
+        assert [one["id"] for one in stored(filled, "backtests", "list", "--status", status)] == [run]
+    assert stored(filled, "backtests", "list", "--status", "failed", "--symbol", "BTC") == []
+    assert filled("backtests", "list", "--status", "running").out.startswith("there are none of that")
+    assert filled("backtests", "list", "--status", "fail").mistake == "--status 'fail' is unknown: did you mean failed?"
+
+    compared = filled("backtests", "compare", done["id"], queued, failed, COLUMNS="200").out
+    assert f"{str(queued)[:8]} (queued)" in compared
+    assert f"{str(failed)[:8]} (failed)" in compared
+    assert f"{done['id'][:8]} (" not in compared
+
+
+def test_several_runs_are_deleted_or_none(filled: Run) -> None:
+    runs = [stored(filled, "backtest", *ORDER, "--fee-bps", fee)["id"] for fee in range(3)]
+    assert "is unknown" in filled("backtests", "delete", runs[0], "00000000").mistake
+    assert len(stored(filled, "backtests", "list")) == 3
+    deleted = filled("backtests", "delete", runs[0][:8], runs[1], runs[0])
+    assert deleted.out == f"{runs[0]} is deleted\n{runs[1]} is deleted\n"
+    assert [run["id"] for run in stored(filled, "backtests", "list")] == [runs[2]]
+
+
+def test_trades_read_as_in_the_report(filled: Run) -> None:
+    run = stored(filled, "backtest", *ORDER)["id"]
+    last = filled("backtest", *ORDER).out.splitlines()[-4].split()
+    assert last[1] == "short"
+    assert last in [line.split() for line in filled("backtests", "trades", run).out.splitlines()]
+
+
+def printed(table: Table) -> str:
+    console = Console(width=200, file=io.StringIO())
+    console.print(table)
+    return str(console.file.getvalue())  # type: ignore[attr-defined]
+
+
+def test_prices_have_six_digits_and_months_no_signed_nothing() -> None:
+    time = datetime(2016, 1, 1, tzinfo=UTC)
+    prices = {61234.5678: "61,234.57", 245.25500999997: "245.255", 0.1234564: "0.123456", 0.00001234: "0.0000123400"}
+    for price, shown in prices.items():
+        trade = {"number": 1, "side": 1, "entry_time": time, "exit_time": time, "quantity": 1.0, "fees": 0.0}
+        rest = {"entry_price": price, "exit_price": price, "profit": 0.0, "reason": "signal"}
+        assert printed(trades_table([trade | rest], "trade")).split().count(shown) == 2
+    values = [-0.0004, 0.0004, 0.0, -0.0006, 0.123]
+    months = [{"year": 2016, "month": month, "value": value} for month, value in enumerate(values, 1)]
+    assert printed(months_table(months)).split()[-6:] == ["2016", "0.0", "0.0", "0.0", "-0.1", "+12.3"]
+
+
 def test_an_exit_of_0_is_none(filled: Run) -> None:
     none = stored(filled, "backtest", *ORDER, "--stop", "0", "--target", "0", "--trailing", "0")
     assert stored(filled, "backtest", *ORDER)["id"] == none["id"]
@@ -253,7 +310,8 @@ def test_stored_runs_are_shown_compared_written_and_deleted(filled: Run, tmp_pat
     assert filled("backtests", "delete", one[:8]).out == f"{one} is deleted\n"
     assert [run["id"] for run in stored(filled, "backtests", "list")] == [other]
     assert filled("backtests", "show", one).mistake.startswith(f"backtest {one!r} is unknown")
-    assert filled("backtests", "compare", other).mistake.startswith("compare takes two ids or more")
+    for ids in ((other,), (other, other[:8])):
+        assert filled("backtests", "compare", *ids).mistake.startswith("compare takes two different ids or more")
     assert filled("backtests", "show", "x").mistake.startswith("id 'x' is not an id of backtests, such as ")
     assert filled("backtests", "list", "--symbol", "BTC").out.startswith("there are none")
     assert filled("backtests", "list", "--symbol", "btc").mistake.startswith("--symbol 'btc' is not valid")
