@@ -64,7 +64,7 @@ def _live_lane(settings: Settings, catalogue: Catalogue) -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=(
             "Asks for the bars, indicators and decisions of every slot as it closes, and for days whose minutes "
-            "changed. One run at a time; what a failed run owes is asked for again, later each time."
+            "changed. One run at a time; what a failed run owes is asked for again with every close, and later each time."
         ),
     )
     def live_lane(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
@@ -77,7 +77,8 @@ def _live_lane(settings: Settings, catalogue: Catalogue) -> dg.SensorDefinition:
             work, watermark = look_with(connection, catalogue, moment, Watermark.from_json(context.cursor), first_day)
             context.update_cursor(watermark.to_json())
             if lane.owed:
-                if time.time() < lane.owed.retry_at:
+                # A slot that closes waits for no back-off: what fails may be one strategy of several.
+                if time.time() < lane.owed.retry_at and (work is None or close is None):
                     return dg.SkipReason(f"{lane.owed.failures} live runs in a row failed: waiting before the next")
                 work = _with_owed(work, lane.owed, catalogue, watermark)
             if work is None:

@@ -236,6 +236,24 @@ def test_what_a_failed_run_owes_is_asked_for_again_later_each_time(
     assert read_owed(instance) is None
 
 
+def test_a_slot_that_closes_does_not_wait_for_the_back_off(
+    live: Database, instance: dg.DagsterInstance, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cursor = settle(instance)
+    for _ in range(7):
+        instance.report_run_failed(made(instance, dg.DagsterRunStatus.STARTED))
+    owed = read_owed(instance)
+    assert owed is not None
+    monkeypatch.setattr(sensors, "read_lane", lambda _: lane.Lane(False, owed._replace(retry_at=clock.now + 10_000)))
+    clock.now = (CLOSE + 30) * 60.0
+    assert tick(instance, cursor)[2] == "7 live runs in a row failed: waiting before the next"
+    clock.now = (CLOSE + 37) * 60.0 - 5
+    (request,), cursor, _ = tick(instance, cursor)
+    assert request.tags[CLOSE_TAG] == f"{to_datetime(CLOSE + 37):%Y-%m-%dT%H:%M}"
+    assert asked(request) >= {"decisions_37m"}
+    assert tick(instance, cursor)[2] == "7 live runs in a row failed: waiting before the next", "once a close"
+
+
 def read_owed(instance: dg.DagsterInstance) -> lane.Owed | None:
     return lane.read_lane(instance).owed
 
