@@ -64,7 +64,7 @@ def _live_lane(settings: Settings, catalogue: Catalogue) -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=(
             "Asks for the bars, indicators and decisions of every slot as it closes, and for days whose minutes "
-            "changed. One run at a time; what a failed run owes is asked for again with every close, and later each time."
+            "changed. One run at a time; what a failed run owes is asked for with every close, and later each time."
         ),
     )
     def live_lane(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
