@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from btc_pipeline.cli.materializing import materialize
+from btc_pipeline.cli.materializing import RunFailedError, materialize
 from btc_pipeline.downloading.download import DownloadReport, Order, download
 from btc_pipeline.downloading.errors import DownloadError
 from btc_pipeline.downloading.history import Want, longest_reach, wanted
@@ -27,7 +27,10 @@ SAY_EVERY_SECONDS: Final = 10.0
 
 
 def main() -> int:
-    """Downloads what is missing, and materialises what is stale; 0 once all of it is there, 2 for a wrong setting."""
+    """Downloads what is missing, and materialises what is stale.
+
+    0 once all of it is there, 2 for what a user has to mend first, 1 for what may go better another time.
+    """
     began = time.monotonic()
     try:
         settings = load_settings()
@@ -39,9 +42,14 @@ def main() -> int:
     except UserError as error:
         _say(str(error))
         return 2
+    except RunFailedError as failed:
+        _say(failed.reason)
+        return 2 if failed.mistake else 1
     except DownloadError as error:
         _say(str(error))
         return 1
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 

@@ -21,6 +21,21 @@ if TYPE_CHECKING:
 
 INTERRUPTED: Final = "DagsterExecutionInterruptedError"
 
+PASSES: Final = 3
+"""How often days are made again that changed while others were made: beside a collector today always does."""
+
+
+class RunFailedError(typer.Exit):
+    """A run of the job failed, and why has been printed: `reason` is that line.
+
+    `mistake`: it is a user's to mend, and the same again would fail again.
+    """
+
+    def __init__(self, reason: str, *, mistake: bool) -> None:
+        super().__init__(1)
+        self.reason = reason
+        self.mistake = mistake
+
 
 def materialize(
     start: Annotated[str | None, typer.Option(help="first day, UTC; by default the first stored")] = None,
@@ -48,7 +63,28 @@ def materialize(
 
 
 def _materialize_stale(chain: Chain, settings: Settings, instruments: Sequence[Instrument], days: range) -> None:
-    """Layer after layer, because what is stale downstream is known only once the upstream is made."""
+    """Makes what is stale, and then what changed meanwhile.
+
+    Raises:
+        UserError: days changed in every pass.
+        RunFailedError: a run failed.
+    """
+    for earlier in range(PASSES):
+        if not _make_stale(chain, settings, instruments, days):
+            if not earlier:
+                answers.print(f"{_span(days)}: nothing is stale")
+            return
+    left = {day for found in _stale(chain, instruments, days).values() for day in found}
+    if left:
+        changed = "1 day" if len(left) == 1 else f"{len(left):,} days"
+        raise UserError(f"{changed} changed meanwhile: run materialize --stale again.")
+
+
+def _make_stale(chain: Chain, settings: Settings, instruments: Sequence[Instrument], days: range) -> int:
+    """How many runs it took.
+
+    Layer after layer, because what is stale downstream is known only once the upstream is made.
+    """
     from btc_pipeline.pipeline.staleness import merged_ranges
 
     catalogue = chain.catalogue
@@ -64,12 +100,7 @@ def _materialize_stale(chain: Chain, settings: Settings, instruments: Sequence[I
         for span in merged_ranges(sorted({day for stale in wanted.values() for day in stale})):
             _run(settings, span, instruments, [name for name, stale in wanted.items() if _touches(stale, span)])
             runs += 1
-    if not runs:
-        answers.print(f"{_span(days)}: nothing is stale")
-        return
-    left = _stale(chain, instruments, days)
-    if left:
-        raise UserError(f"{sum(map(len, left.values()))} days changed meanwhile: run materialize --stale again.")
+    return runs
 
 
 def _stale(chain: Chain, instruments: Sequence[Instrument], days: range) -> dict[str, list[int]]:
@@ -106,7 +137,8 @@ def _run(settings: Settings, days: range, instruments: Sequence[Instrument], ass
     """One run of the job over a range of days.
 
     Raises:
-        typer.Exit: the run failed; its error has been printed.
+        RunFailedError: the run failed.
+        KeyboardInterrupt: it was stopped.
     """
     from btc_pipeline.defs.launch import run_in_process
 
@@ -124,14 +156,13 @@ def _run(settings: Settings, days: range, instruments: Sequence[Instrument], ass
 
         outcome = run_in_process(settings, days, [i.symbol for i in instruments], names, show)
     if outcome.error and INTERRUPTED in outcome.error:
-        errors.print("stopped")
-        raise typer.Exit(130)
+        raise KeyboardInterrupt
     for line in outcome.failed_checks:
         answers.print(f"  [yellow]check[/yellow] {escape(line)}")
     if outcome.error:
         errors.print(f"[red]failed:[/red] {escape(outcome.error)}")
         errors.print(f"run {outcome.run_id} in the Dagster UI has the whole story")
-        raise typer.Exit(1)
+        raise RunFailedError(f"{outcome.error} (run {outcome.run_id} in the Dagster UI)", mistake=outcome.mistake)
 
 
 def _progress() -> Progress:

@@ -5,11 +5,17 @@ from __future__ import annotations
 import re
 import signal
 import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
+import psutil
 import pytest
 
+from btc_pipeline.cli import history, materializing
+from btc_pipeline.market.instruments import Instrument
 from btc_pipeline.notebook import load_decisions
+from btc_pipeline.settings import Settings
 from btc_pipeline.storage.connection import Database
 from btc_pipeline_tests.cli.conftest import Ended, Run
 from btc_pipeline_tests.cli.files import lines, write
@@ -35,6 +41,10 @@ class Alternate(Strategy):
         target = np.where(above, LONG, FLAT).astype(np.int8)
         return Opinions(target, np.full(len(target), 0.25), [(above, "close above the average of mine")])
 """
+
+
+BROKEN = "1 / 0"
+FAILED = "strategy 'alternate' failed, alternate.py, line 15: ZeroDivisionError: division by zero"
 
 
 def written(ended: Ended) -> dict[str, int]:
@@ -94,6 +104,37 @@ def test_import_then_stale_until_nothing_is_and_an_edit_runs_what_rests_on_it(ru
     assert run("materialize", "--stale").out == "2016-01-01 to 2016-01-04: nothing is stale\n"
 
 
+def meanwhile(monkeypatch: pytest.MonkeyPatch, edits: list[Callable[[], object]]) -> None:
+    """What happens while the last assets are made, once each time."""
+    make = materializing._run
+
+    def make_and_edit(
+        settings: Settings, days: range, instruments: Sequence[Instrument], assets: Iterable[str]
+    ) -> None:
+        names = list(assets)
+        make(settings, days, instruments, names)
+        if "decisions_37m" in names and edits:
+            edits.pop()()
+
+    monkeypatch.setattr(materializing, "_run", make_and_edit)
+
+
+def test_what_changes_meanwhile_is_made_in_another_pass(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = lines(2)
+    load(run, tmp_path, rows)
+    edits = [partial(load, run, tmp_path, [rows[1440 + 600].rsplit(",", 1)[0] + f",99.{n}"]) for n in range(6)]
+    two = edits[:2]
+    meanwhile(monkeypatch, two)
+    done = run("materialize", "--stale")
+    assert (done.code, two) == (0, [])
+    assert run("materialize", "--stale").out == "2016-01-01 to 2016-01-03: nothing is stale\n"
+    load(run, tmp_path, [rows[1440 + 600]])
+    meanwhile(monkeypatch, edits[2:])
+    assert run("materialize", "--stale").mistake == "1 day changed meanwhile: run materialize --stale again."
+
+
 def test_a_range_and_a_symbol_narrow_what_is_made(run: Run, database: Database, tmp_path: Path) -> None:
     load(run, tmp_path, lines(3))
     load(run, tmp_path, lines(1, first_day=1), "BTCUSDT.BINANCE")
@@ -131,14 +172,19 @@ def test_a_failing_run_ends_with_code_1_and_its_reason(
 
 def test_ctrl_c_is_one_word_and_code_130(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def press(*_: object, **__: object) -> None:
+        # What is told of a Ctrl-C besides: it reaches every process of the terminal.
+        beside.extend(" ".join(child.cmdline()) for child in psutil.Process().children())
         signal.raise_signal(signal.SIGINT)
         time.sleep(20)
 
+    beside: list[str] = []
     load(run, tmp_path, lines(1))
     monkeypatch.setattr("btc_pipeline.pipeline.chain.refresh_minutes", press)
     stopped = run("materialize", "--stale")
     assert stopped.code == 130
     assert stopped.err.splitlines()[-1] == "stopped"
+    assert stopped.err.count("stopped") == 1
+    assert not [command for command in beside if "dagster" in command]
     assert "Dagster" not in stopped.err.replace("starting Dagster", "")
     assert "failed" not in stopped.err
 
@@ -191,6 +237,47 @@ def test_a_users_own_strategy_decides(run: Run, database: Database, tmp_path: Pa
     assert set(written(again)) == {"decisions_37m"}
     newest = load_decisions(SYMBOL, "37m", strategy="alternate", database=database)
     assert set(newest["confidence"]) <= {0.0, 0.75}
+
+
+def failing(run: Run, tmp_path: Path, symbol: str) -> None:
+    """A strategy that raises, over a day of minutes."""
+    (tmp_path / "strategies/alternate.py").write_text(
+        ALTERNATE.replace("        above =", f"        {BROKEN}\n        above =")
+    )
+    config = tmp_path / "pipeline.yaml"
+    config.write_text(config.read_text() + "  - {strategy: alternate, intervals: [37m]}\n")
+    load(run, tmp_path, lines(1), symbol)
+
+
+def test_a_strategy_that_fails_is_told_as_such_with_its_line(run: Run, tmp_path: Path) -> None:
+    failing(run, tmp_path, SYMBOL)
+    failed = run("materialize", "--stale")
+    assert failed.code == 1
+    assert f"failed: {FAILED}" in failed.err.splitlines()
+
+
+@pytest.mark.parametrize(("cause", "code"), [(None, 2), (RuntimeError("out of paper"), 1)])
+def test_up_history_says_why_it_cannot_be_made_and_whether_again_would_help(
+    run: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    cause: Exception | None,
+    code: int,
+) -> None:
+    def explode(*_: object, **__: object) -> None:
+        assert cause is not None
+        raise cause
+
+    failing(run, tmp_path, "BTCUSDT.BINANCE")
+    if cause is not None:
+        monkeypatch.setattr("btc_pipeline.pipeline.chain.refresh_minutes", explode)
+    monkeypatch.setenv("BTC_PIPELINE_SYMBOLS", '["BTCUSDT.BINANCE"]')
+    monkeypatch.setattr(history, "wanted", lambda *_: [])
+    assert history.main() == code
+    (said,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("STATE ")]
+    why = FAILED if cause is None else "RuntimeError: out of paper"
+    assert re.fullmatch(rf"STATE history: {re.escape(why)} \(run [0-9a-f-]{{36}} in the Dagster UI\)", said)
 
 
 @pytest.mark.parametrize(
