@@ -93,6 +93,8 @@ def main() -> None:
     except UserError as error:
         errors.print(f"[red]error:[/red] {escape(str(error))}")
         sys.exit(2)
+    except KeyboardInterrupt:
+        _stopped()
     except Exception as error:
         if CANCELLED not in str(error):
             raise

@@ -130,6 +130,15 @@ def test_ctrl_c_is_one_word_and_code_130(run: Run, monkeypatch: pytest.MonkeyPat
     assert (stopped.code, stopped.out, stopped.err) == (130, "", "stopped\n")
 
 
+def test_ctrl_c_before_the_command_begins_is_the_same(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def press(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("typer.main.get_command", press)
+    stopped = run("health")
+    assert (stopped.code, stopped.out, stopped.err) == (130, "", "stopped\n")
+
+
 def test_the_version_is_told(run: Run) -> None:
     ended = run("--version")
     assert (ended.code, ended.out.split()[0]) == (0, "btc-pipeline")
