@@ -129,9 +129,22 @@ def _of_minutes(minutes: int) -> Interval:
 
 def _unknown(name: str) -> str:
     shown = name if len(name) <= 20 else name[:20] + "..."
-    near = get_close_matches(name, STANDARD_NAMES, n=1, cutoff=0.5)
-    hint = f" Did you mean {near[0]}?" if near else ""
+    near = _nearest(name)
+    hint = f" Did you mean {near}?" if near else ""
     return f"interval {shown!r} is unknown: use 1m to 1440m, 1h to 24h, 1d, 3d, 1w or 1M.{hint}"
+
+
+def _nearest(name: str) -> str | None:
+    """The same in small letters, where that is an interval, or else the standard name that looks most like it."""
+    small = name.lower()
+    if small != name:
+        try:
+            _parse(small)
+        except UserError:
+            pass
+        else:
+            return small
+    return next(iter(get_close_matches(name, STANDARD_NAMES, n=1, cutoff=0.5)), None)
 
 
 STANDARD_NAMES: Final = (

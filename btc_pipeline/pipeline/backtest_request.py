@@ -34,6 +34,7 @@ DEFAULT_INTERVAL: Final = "37m"
 EARLIEST: Final = date(1970, 1, 1)
 LATEST: Final = date(2200, 1, 1)
 ALWAYS: Final = EARLIEST
+EXITS: Final = ("stop", "target", "trailing")
 
 
 def parse_date(value: object) -> object:
@@ -182,7 +183,7 @@ def plan_backtest(request: BacktestRequest, settings: Settings, data: DataRange)
 
     Raises:
         UserError: unknown strategy or parameter (the nearest name is offered), a value out of bounds, a start that is
-            not before the end, a range in which nothing is stored.
+            not before the end, a range in which nothing is stored or no bar has room.
     """
     strategy = settings.registry.get(request.strategy)
     try:
@@ -193,7 +194,9 @@ def plan_backtest(request: BacktestRequest, settings: Settings, data: DataRange)
     one = StrategyOnInterval(strategy, parameters, Interval.parse(request.interval))
     one.specs()
     account = account_of(request, settings, strategy.exits)
-    return Plan(request.symbol, one, days_of(request, data), account)
+    days = days_of(request, data)
+    _check_room(request, one.interval, days)
+    return Plan(request.symbol, one, days, account)
 
 
 def days_of(request: BacktestRequest, data: DataRange) -> range:
@@ -225,6 +228,19 @@ def days_of(request: BacktestRequest, data: DataRange) -> range:
     return range(max(first, data.days.start), end)
 
 
+def _check_room(request: BacktestRequest, interval: Interval, days: range) -> None:
+    """A bar opens and closes within the days; of days that nobody gave the message says where they are from."""
+    if interval.slot(days.start * MINUTES_PER_DAY - 1) + 1 < interval.slot(days.stop * MINUTES_PER_DAY):
+        return
+    given = days.start == to_day(request.start)
+    since = "then" if given else f"{to_date(days.start)}, where its minutes begin,"
+    until = f"{to_date(days.stop)}, where the last closed day ends" if request.end is None else f"end {request.end}"
+    raise UserError(
+        f"start {request.start}: no bar of {interval} opens and closes from {since} to {until}: use a longer range.",
+        field="start",
+    )
+
+
 def account_of(request: BacktestRequest, settings: Settings, exits: Exits) -> Account:
     """The account that a request describes; `exits` are the strategy's own.
 
@@ -234,22 +250,27 @@ def account_of(request: BacktestRequest, settings: Settings, exits: Exits) -> Ac
     defaults, venue = settings.backtest, split_symbol(request.symbol)[0]
     stress = defaults.stress_slippage_bps
     slippage = request.slippage_bps
-    account = Account(
-        capital=request.capital,
-        size=request.size,
-        notional=request.notional,
-        compounding=request.compounding,
-        direction=request.direction or Direction.BOTH,
-        leverage=request.leverage,
-        fees=_fees(request.taker_fee_bps, settings, venue),
-        slippage_bps=defaults.slippage_bps.get(request.symbol, stress) if slippage is None else slippage,
-        stress_slippage_bps=stress,
-        exits=Exits(
-            stop=_exit(request.stop, exits.stop),
-            target=_exit(request.target, exits.target),
-            trailing=_exit(request.trailing, exits.trailing),
-        ),
-    )
+    try:
+        account = Account(
+            capital=request.capital,
+            size=request.size,
+            notional=request.notional,
+            compounding=request.compounding,
+            direction=request.direction or Direction.BOTH,
+            leverage=request.leverage,
+            fees=_fees(request.taker_fee_bps, settings, venue),
+            slippage_bps=defaults.slippage_bps.get(request.symbol, stress) if slippage is None else slippage,
+            stress_slippage_bps=stress,
+            exits=Exits(
+                stop=_exit(request.stop, exits.stop),
+                target=_exit(request.target, exits.target),
+                trailing=_exit(request.trailing, exits.trailing),
+            ),
+        )
+    except UserError as error:
+        if error.field not in EXITS or getattr(request, error.field) is None:
+            raise
+        raise UserError(f"{str(error).removesuffix('.')}, or 0 for none.", field=error.field) from error
     _check_notional(request, account)
     return account
 

@@ -170,7 +170,8 @@ def test_without_dagster_it_is_503_in_words_and_nothing_is_left(
         ),
         ({"intervals": []}, 422, "intervals", "intervals [] is not valid: it should have at least 1 item."),
         ({"slippage_bps": -1}, 422, "slippage_bps", "from 0 to 1,000"),
-        ({"stop": 1.5}, 422, "stop", "above 0, 1 at most"),
+        ({"stop": 1.5}, 422, "stop", "stop 1.5 is not valid: give one above 0, 1 at most, or 0 for none."),
+        ({"interval": "1H", "intervals": ...}, 422, "interval", "Did you mean 1h?"),
         ({"notional": 500, "size": 0.5}, 422, "notional", "notional 500 and size 0.5 exclude each other"),
         ({"notional": 10_001}, 422, "notional", "above leverage 1 x capital 10000: use 10000 at most"),
         ({"compounding": "x"}, 422, "compounding", "compounding 'x' is not valid: it should be a valid boolean."),
@@ -226,7 +227,10 @@ def test_a_body_that_is_no_order_is_answered_with_one(web: TestClient, body: str
         (
             "1w",
             ("2016-01-01", "2016-01-07"),
-            "start_date 2016-01-01: no bar of 1w opens and closes from then to 2016-01-06: use a longer range.",
+            (
+                "start_date 2016-01-01: no bar of 1w opens and closes from then to end_date 2016-01-07: use a longer "
+                "range."
+            ),
         ),
     ],
 )

@@ -131,6 +131,14 @@ def test_account_options_reach_the_account(filled: Run) -> None:
         ),
         ((*ORDER, "--fee-bps", "-1"), "--fee-bps -1.0 is not valid: give one from 0 to 1,000."),
         ((*ORDER, "--slippage-bps", "nan"), "--slippage-bps nan is not valid: give one from 0 to 1,000."),
+        ((*ORDER, "--stop", "5"), "--stop 5.0 is not valid: give one above 0, 1 at most, or 0 for none."),
+        (
+            (*SYMBOL, "--start", "2014-01-01", "--end", "2016-01-04", "--interval", "1M"),
+            (
+                "--start 2014-01-01: no bar of 1M opens and closes from 2016-01-01, where its minutes begin, to "
+                "--end 2016-01-04: use a longer range."
+            ),
+        ),
         ((*ORDER, "--interval", "38x"), "--interval '38x' is unknown"),
         ((*ORDER, "--direction", "up"), "--direction 'up' is not valid"),
         (

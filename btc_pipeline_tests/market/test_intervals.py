@@ -61,6 +61,9 @@ def test_a_bad_name_is_refused_in_words(name):
 def test_a_bad_name_is_answered_with_the_nearest_and_a_long_one_is_cut():
     with pytest.raises(UserError, match=r"Did you mean 37m\?"):
         Interval.parse("37x")
+    for name in ("1H", "1D", "1W", "37M", "60M"):
+        with pytest.raises(UserError, match=rf"Did you mean {name.lower()}\?"):
+            Interval.parse(name)
     with pytest.raises(UserError) as caught:
         Interval.parse("9" * 5_000)
     assert len(str(caught.value)) < 200

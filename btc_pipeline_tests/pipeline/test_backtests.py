@@ -149,7 +149,8 @@ def test_bars_lie_within_the_days_and_windows_reach_before_them(database: Databa
             "notional",
             "notional 30000.5 is above leverage 3 x capital 10000: use 30000 at most, or raise leverage (at most 40).",
         ),
-        ({"stop": -0.01}, "stop", "stop -0.01 is not valid: give one above 0, 1 at most."),
+        ({"stop": -0.01}, "stop", "stop -0.01 is not valid: give one above 0, 1 at most, or 0 for none."),
+        ({"target": 101}, "target", "target 101.0 is not valid: give one above 0, 100 at most, or 0 for none."),
         ({"start": "2014-01-01", "end": "2014-02-01"}, "start", "there are minutes from 2016-01-01 to 2016-01-04"),
         ({"start": "2016-02-01", "end": None}, "start", "there are minutes from 2016-01-01 to 2016-01-04"),
         ({"end": "2030-01-01"}, "end", "in the future"),
@@ -184,7 +185,21 @@ def test_a_mistake_is_told_and_nothing_is_stored(
         ),
         (
             {"start": "2016-01-01", "end": "2016-01-04", "interval": "1w"},
-            "start 2016-01-01: no bar of 1w opens and closes from then to 2016-01-03: use a longer range.",
+            "start 2016-01-01: no bar of 1w opens and closes from then to end 2016-01-04: use a longer range.",
+        ),
+        (
+            {"start": "2015-12-24", "end": "2016-01-04", "interval": "1w"},
+            (
+                "start 2015-12-24: no bar of 1w opens and closes from 2016-01-01, where its minutes begin, to "
+                "end 2016-01-04: use a longer range."
+            ),
+        ),
+        (
+            {"start": "2016-02-10", "end": None, "interval": "1M"},
+            (
+                "start 2016-02-10: no bar of 1M opens and closes from then to 2016-03-07, where the last closed day "
+                "ends: use a longer range."
+            ),
         ),
     ],
 )
