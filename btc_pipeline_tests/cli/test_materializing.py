@@ -256,6 +256,25 @@ def test_a_strategy_that_fails_is_told_as_such_with_its_line(run: Run, tmp_path:
     assert f"failed: {FAILED}" in failed.err.splitlines()
 
 
+def test_a_strategy_that_fails_is_no_good_health(run: Run, database: Database, tmp_path: Path) -> None:
+    failing(run, tmp_path, SYMBOL)
+    assert run("materialize", "--stale").code == 1
+    with database.rows() as connection:
+        connection.execute(
+            "INSERT INTO collector_state (symbol, feed, process, connection, message, started_at, heartbeat_at, "
+            "accounted_until) VALUES (%s, 'live', 'nas/17', 'streaming', 'streaming', now(), now(), now())",
+            (SYMBOL,),
+        )
+    silent = f"problem {SYMBOL}: alternate on 37m has made no decision: the asset decisions_37m fails or waits; "
+    assert silent not in run("health").out
+    with database.rows() as connection:
+        connection.execute("UPDATE candles SET recorded_at = recorded_at - interval '4 minutes' WHERE interval = '37m'")
+    ended = run("health")
+    assert ended.code == 1
+    assert silent in ended.out
+    assert ["alternate", "37m", "has", "made", "no"] in [line.split()[:5] for line in ended.out.splitlines()]
+
+
 @pytest.mark.parametrize(("cause", "code"), [(None, 2), (RuntimeError("out of paper"), 1)])
 def test_up_history_says_why_it_cannot_be_made_and_whether_again_would_help(
     run: Run,
