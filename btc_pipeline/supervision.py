@@ -52,7 +52,7 @@ class Service:
     is_ready: Callable[[], bool] | None = None
     ready_line: str = ""
     mistake_code: int | None = None
-    """The exit code that says that a setting is wrong: starting it again would not help."""
+    """The exit code that says that a user has to mend something: starting it again would not help."""
     once: bool = False
     """It has done its work when it ends with 0: then it is not started again."""
 
@@ -148,7 +148,7 @@ class Supervisor:
             _end_group(child.process, signal.SIGKILL)
             if code == child.service.mistake_code:
                 child.process, child.given_up = None, True
-                self._say(f"{child.service.name}: not started again, for a setting is wrong; mend it and start anew")
+                self._say(f"{child.service.name}: not started again; mend what it says, and start anew")
                 return
             if code == 0 and child.service.once:
                 child.process, child.given_up = None, True

@@ -16,8 +16,8 @@ router = APIRouter(prefix="/health", tags=["health"])
 @router.head("", include_in_schema=False)
 @router.get("", response_model=Health, summary="ok, or degraded and why; 503 if the database is away")
 async def health(context: ContextDependency) -> Response:
-    """Degraded: a symbol whose minutes do not land, minutes that wait on disk, open gaps in the last seven days of a
-    symbol's data, or days that changed and were not looked at since.
+    """Degraded: a symbol whose minutes do not land, a strategy that does not decide, minutes that wait on disk, open
+    gaps in the last seven days of a symbol's data, or days that changed and were not looked at since.
     """
     questions = health_questions(context.settings)
     rows = {
