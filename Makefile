@@ -28,7 +28,7 @@ test-proofs: $(READY)  ## Recounts in decimal, figures against other libraries, 
 
 test-faults: $(READY)  ## Faults of the feed, 200 cases (FAULT_CASES, FAULT_SEED)
 	FAULT_CASES=$${FAULT_CASES:-200} FAULT_SEED=$${FAULT_SEED:-1000} \
-		$(BIN)/python -m pytest btc_pipeline_tests/live/test_faults.py $(ARGS)
+		$(BIN)/python -m pytest -m "not stack" btc_pipeline_tests/live/test_faults.py $(ARGS)
 
 lint: $(READY)  ## Style, types, and who may import whom
 	$(BIN)/ruff check .

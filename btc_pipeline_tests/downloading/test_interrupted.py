@@ -80,6 +80,7 @@ def market(binance: FakeBinance) -> None:
     binance.quote = lambda minute: "123456789.12345678" if minute % 5_000 == 0 else usual(minute)
 
 
+@pytest.mark.proof
 def test_interrupted_twenty_times_it_ends_in_the_same_database(
     world: World, binance: FakeBinance, server_uri: str, template: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

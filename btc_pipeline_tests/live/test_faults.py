@@ -1,6 +1,7 @@
 """Faults at random moments, one by one and mixed: nothing lost, nothing twice, nothing wrong, every hole explained.
 
 `make test-faults` runs more cases; a case is made from its seed alone: FAULT_CASES=1 FAULT_SEED=17 repeats one.
+A few are among the quick tests, the others among the proofs.
 """
 
 from __future__ import annotations
@@ -20,15 +21,21 @@ from btc_pipeline_tests.live.judging import judge_bars, judge_minutes, judge_req
 from btc_pipeline_tests.live.world import World, live, run_for
 from btc_pipeline_tests.pipeline.worlds import query
 
-USUAL_CASES = 20
-CASES = int(os.environ.get("FAULT_CASES", str(USUAL_CASES)))
+QUICK_CASES = 6
+TELLING_CASES = 20
+"""So many, one after the other, leave a trace of every kind of fault."""
+CASES = int(os.environ.get("FAULT_CASES", str(QUICK_CASES + TELLING_CASES)))
 FIRST_SEED = int(os.environ.get("FAULT_SEED", "0"))
+SEEDS = range(FIRST_SEED, FIRST_SEED + CASES)
+
 
 traces: Counter[FaultKind] = Counter()
 """In how many cases a kind of fault left a trace, so that none is injected in vain."""
 
 
-@pytest.mark.parametrize("seed", range(FIRST_SEED, FIRST_SEED + CASES))
+@pytest.mark.parametrize(
+    "seed", [*SEEDS[:QUICK_CASES], *(pytest.param(seed, marks=pytest.mark.proof) for seed in SEEDS[QUICK_CASES:])]
+)
 def test_whatever_goes_wrong_the_minutes_are_right_in_the_end(
     seed: int, hasty_database: Database, server_uri: str, template: str, tmp_path: Path
 ) -> None:
@@ -112,7 +119,8 @@ def seen_faults(case: Case, world: World, database: Database) -> set[FaultKind]:
     return {fault.kind for fault in case.faults if traced.get(fault.kind, True)}
 
 
+@pytest.mark.proof
 def test_every_kind_of_fault_left_a_trace() -> None:
-    if CASES < USUAL_CASES or not traces:
+    if CASES < TELLING_CASES or not traces:
         pytest.skip("needs the cases above, all of them")
     assert set(COMMON_KINDS) - set(traces) == set()

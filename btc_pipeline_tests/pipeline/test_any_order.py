@@ -77,7 +77,8 @@ def test_the_chosen_days_are_worth_choosing(one_range, module_database):
     assert {len(rows) > 1_000 for rows in one_range.values()} == {True}
 
 
-@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.proof)])
+@pytest.mark.proof
+@pytest.mark.parametrize("seed", [1, 2])
 def test_any_order_of_days_ends_in_the_rows_of_one_range(world, one_range, seed):
     chain, instrument = world
     order = [*DAYS, *DAYS]

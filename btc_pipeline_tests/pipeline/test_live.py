@@ -151,6 +151,7 @@ def one_range(server_uri: str, template: str, world: World, edited: dict[int, fl
         return content(quick)
 
 
+@pytest.mark.proof
 def test_days_of_life_end_as_one_range_run(world, server_uri, template):
     """Slots without minutes, late minutes, revisions of closed bars, midnights, a lost watermark, at random moments."""
     rng = random.Random(3)
