@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from btc_pipeline.errors import StrategyError, UserError
@@ -12,18 +10,25 @@ from btc_pipeline.plugins import line_of
 from btc_pipeline.strategies.base import Strategy
 
 
-@contextmanager
-def faults_of(strategy: Strategy) -> Iterator[None]:
-    """Within it the strategy's own code runs.
+class faults_of:  # noqa: N801 it is used as a function is, as `contextlib.suppress`
+    """Within it a strategy's own code runs. A class, for a sweep enters it for every set.
 
     Raises:
         StrategyError: it raised; the message names the strategy, its file and line, and the error.
     """
-    try:
-        yield
-    except (UserError, MemoryError):
-        raise
-    except (Exception, SystemExit) as error:
+
+    __slots__ = ("_strategy",)
+
+    def __init__(self, strategy: Strategy) -> None:
+        self._strategy = strategy
+
+    def __enter__(self) -> None:
+        """Nothing is made ready."""
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if not isinstance(error, Exception | SystemExit) or isinstance(error, UserError | MemoryError):
+            return
+        strategy = self._strategy
         raise StrategyError(
             f"strategy {strategy.name!r} failed{_place(strategy, error)}: {type(error).__name__}: {error}"
         ) from error
