@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from fastapi import APIRouter, Response
 
 from api.context import ContextDependency, json_response
-from api.schemas import Health
+from api.health_schemas import Health
 from btc_pipeline.pipeline.health import assess_health, health_questions
 
 router = APIRouter(prefix="/health", tags=["health"])

@@ -338,7 +338,8 @@ def _guard(known: tuple[int, int] | None = None) -> Iterator[None]:
     try:
         yield
     except Exception as raised:
-        error = raised.__cause__ if isinstance(raised, StrategyError) else raised
+        # What the strategy raised; an answer that cannot be used has no cause.
+        error = (raised.__cause__ if isinstance(raised, StrategyError) else None) or raised
         writes = isinstance(error, ValueError) and "read-only" in str(error)
         fault, field = (Fault.WRITES, "arrays") if writes else (Fault.FAILS, "answer")
         time, close = known or (None, None)

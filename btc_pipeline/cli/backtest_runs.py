@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from btc_pipeline.cli.console import answers, print_json, say_if_replay
-from btc_pipeline.cli.options import named_as_options
+from btc_pipeline.cli.options import JsonOption, named_as_options
 from btc_pipeline.errors import UserError
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Stored backtests.", no_args_is_help=True)
 
 RunId = Annotated[str, typer.Argument(metavar="ID", help="a run's id, or its first 8 characters", show_default=False)]
-JsonFlag = Annotated[bool, typer.Option("--json", help="for programs")]
 CsvFile = Annotated[Path | None, typer.Option("--csv", help="write them to this file instead", show_default=False)]
 LAST_TRADES = 10
 
@@ -31,7 +30,7 @@ def list_runs(
         str | None, typer.Option(metavar="queued|running|done|failed", help="those alone, such as failed")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="so many of the newest")] = 20,
-    as_json: JsonFlag = False,
+    as_json: JsonOption = False,
 ) -> None:
     """The newest runs."""
     from btc_pipeline.cli.backtest_report import TABLES, runs_table
@@ -54,7 +53,7 @@ def list_runs(
 
 
 @app.command()
-def show(run: RunId, as_json: JsonFlag = False) -> None:
+def show(run: RunId, as_json: JsonOption = False) -> None:
     """A run's report; of a failed one its words, with exit code 1."""
     from btc_pipeline.cli.backtest_report import print_run
     from btc_pipeline.storage.backtests import find_id, read_last_trades, read_run
@@ -70,19 +69,19 @@ def show(run: RunId, as_json: JsonFlag = False) -> None:
 
 
 @app.command()
-def trades(run: RunId, csv: CsvFile = None, as_json: JsonFlag = False) -> None:
+def trades(run: RunId, csv: CsvFile = None, as_json: JsonOption = False) -> None:
     """A run's trades."""
     _rows(run, "trades", csv, as_json=as_json)
 
 
 @app.command()
-def equity(run: RunId, csv: CsvFile = None, as_json: JsonFlag = False) -> None:
+def equity(run: RunId, csv: CsvFile = None, as_json: JsonOption = False) -> None:
     """A run's equity at the start and at midnights."""
     _rows(run, "equity", csv, as_json=as_json)
 
 
 @app.command()
-def decisions(run: RunId, csv: CsvFile = None, as_json: JsonFlag = False) -> None:
+def decisions(run: RunId, csv: CsvFile = None, as_json: JsonOption = False) -> None:
     """A run's decisions where the target changes."""
     _rows(run, "decisions", csv, as_json=as_json)
 
@@ -90,7 +89,7 @@ def decisions(run: RunId, csv: CsvFile = None, as_json: JsonFlag = False) -> Non
 @app.command()
 def compare(
     runs: Annotated[list[str], typer.Argument(metavar="ID ID ...", help="two or more", show_default=False)],
-    as_json: JsonFlag = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Metrics of several runs side by side."""
     from btc_pipeline.cli.backtest_report import TABLES, comparison_table

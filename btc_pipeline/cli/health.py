@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from btc_pipeline.cli.console import answers, errors, print_json, say_if_replay
-from btc_pipeline.cli.options import FeedOption
+from btc_pipeline.cli.options import FeedOption, JsonOption
 from btc_pipeline.errors import UserError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _TABLES: Final = Console(highlight=False, width=200)
 
 
 def health(
-    as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
+    as_json: JsonOption = False,
     collector: Annotated[bool, typer.Option("--collector", help="of the collector alone: quick, one line")] = False,
     feed: FeedOption = None,  # noqa: ARG001 its callback does it
 ) -> None:

@@ -69,22 +69,22 @@ def _materialize_stale(chain: Chain, settings: Settings, instruments: Sequence[I
         UserError: days changed in every pass.
         RunFailedError: a run failed.
     """
-    for earlier in range(PASSES):
-        if not _make_stale(chain, settings, instruments, days):
-            if not earlier:
-                answers.print(f"{_span(days)}: nothing is stale")
+    left = _stale(chain, instruments, days)
+    if not left:
+        answers.print(f"{_span(days)}: nothing is stale")
+    for _ in range(PASSES):
+        if not left:
             return
-    left = {day for found in _stale(chain, instruments, days).values() for day in found}
+        _make_stale(chain, settings, instruments, days)
+        left = _stale(chain, instruments, days)
     if left:
-        changed = "1 day" if len(left) == 1 else f"{len(left):,} days"
+        count = len({day for found in left.values() for day in found})
+        changed = "1 day" if count == 1 else f"{count:,} days"
         raise UserError(f"{changed} changed meanwhile: run materialize --stale again.")
 
 
-def _make_stale(chain: Chain, settings: Settings, instruments: Sequence[Instrument], days: range) -> int:
-    """How many runs it took.
-
-    Layer after layer, because what is stale downstream is known only once the upstream is made.
-    """
+def _make_stale(chain: Chain, settings: Settings, instruments: Sequence[Instrument], days: range) -> None:
+    """Layer after layer, because what is stale downstream is known only once the upstream is made."""
     from btc_pipeline.pipeline.staleness import merged_ranges
 
     catalogue = chain.catalogue
@@ -93,14 +93,11 @@ def _make_stale(chain: Chain, settings: Settings, instruments: Sequence[Instrume
         [asset.name for asset in catalogue.bars],
         [asset.name for asset in catalogue.derived[len(catalogue.bars) :]],
     )
-    runs = 0
     for layer in layers:
         found = _stale(chain, instruments, days)
         wanted = {name: found[name] for name in layer if name in found}
         for span in merged_ranges(sorted({day for stale in wanted.values() for day in stale})):
             _run(settings, span, instruments, [name for name, stale in wanted.items() if _touches(stale, span)])
-            runs += 1
-    return runs
 
 
 def _stale(chain: Chain, instruments: Sequence[Instrument], days: range) -> dict[str, list[int]]:

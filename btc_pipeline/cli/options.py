@@ -108,6 +108,7 @@ FeeBpsOption = Annotated[
         help="taker fee in basis points; by default of the venue's table, by date",
     ),
 ]
+JsonOption = Annotated[bool, typer.Option("--json", help="for programs")]
 SymbolsOption = Annotated[
     list[str] | None,
     typer.Option("--symbol", help="what to collect; may be given several times", show_default=False),

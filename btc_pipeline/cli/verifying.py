@@ -18,6 +18,7 @@ from btc_pipeline.cli.options import (
     EndOption,
     FeedOption,
     IntervalOption,
+    JsonOption,
     ParamOption,
     SymbolOption,
     named_as_options,
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Proofs: that nothing looks ahead, and that the log is what the minutes give.")
 
 LONGEST_VALUE = 300
-JsonOption = Annotated[bool, typer.Option("--json", help="for programs")]
 
 
 @app.command()

@@ -8,15 +8,7 @@ from datetime import date, datetime, timedelta
 from typing import Annotated, Any, Final, Self
 
 import numpy as np
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-)
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from btc_pipeline.backtest.account import DEFAULT_CAPITAL, MOST_LEVERAGE, Account
 from btc_pipeline.backtest.fees import Fee, fee_table

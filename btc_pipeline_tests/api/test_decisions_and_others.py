@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 
 from api import schemas
 from api.app import create_app
+from api.health_schemas import Health
 from btc_pipeline.market.intervals import Interval
 from btc_pipeline.market.resampling import resample
 from btc_pipeline.market.spans import Spans
@@ -210,7 +211,7 @@ def test_stats_of_less_than_a_day_count_what_is_missing(client: TestClient) -> N
 
 
 def test_health_names_what_is_wrong(client: TestClient) -> None:
-    health = schemas.Health.model_validate(get(client, "health"))
+    health = Health.model_validate(get(client, "health"))
     assert health.status == "degraded"
     one = next(symbol for symbol in health.symbols if symbol.symbol == SYMBOL)
     assert one.touched_days == one.neglected_days == 11 - MATERIALIZED_DAYS

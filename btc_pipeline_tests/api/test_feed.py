@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 from starlette.testclient import TestClient
 
-from api import schemas
 from api.app import create_app
+from api.health_schemas import Health
 from btc_pipeline.pipeline.health import assess_health, health_questions
 from btc_pipeline.storage.connection import Database
 from btc_pipeline.storage.health import read
@@ -90,7 +90,7 @@ def test_a_collector_that_hangs_is_told_as_on_the_command_line(database: Databas
         )
     settings = settings_for(database)
     with TestClient(create_app(settings)) as client:
-        health = schemas.Health.model_validate(client.get(f"{API}/health").json())
+        health = Health.model_validate(client.get(f"{API}/health").json())
     (symbol,) = health.symbols
     assert health.status == "degraded"
     assert symbol.collector is not None

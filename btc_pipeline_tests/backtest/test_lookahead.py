@@ -12,6 +12,7 @@ from btc_pipeline.backtest.bar_maker import BarMaker
 from btc_pipeline.backtest.lookahead import Fault, chosen_bars, prove
 from btc_pipeline.market.intervals import Interval
 from btc_pipeline.market.warm_up import WarmBars, WarmUp
+from btc_pipeline.strategies.base import Opinions
 from btc_pipeline.strategies.decisions import StrategyOnInterval
 from btc_pipeline.strategies.registry import load_strategies
 from btc_pipeline_tests.backtest import peeking_strategies as peeking
@@ -176,6 +177,17 @@ def test_what_a_strategy_keeps_in_a_file_beside_it_is_forgotten_too(tmp_path):
     found = prove(one, maker_of(one)).difference
     assert found is not None
     assert found.fault == Fault.LOOK_AHEAD
+
+
+def test_an_answer_that_cannot_be_used_is_told_in_its_own_words():
+    class Short(HalfHours):
+        def decide(self, view, p):
+            return Opinions(np.ones(3, np.int8), np.ones(3), [])
+
+    found = proof_of(Short).difference
+    assert found is not None
+    assert found.fault == Fault.FAILS
+    assert "answered for 3 bars instead of " in str(found.part)
 
 
 def test_no_bars_prove_nothing_and_break_nothing():
